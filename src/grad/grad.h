@@ -1,53 +1,273 @@
 /* grad/grad.h - automatic differentiation: a tape of matrix operations on a step arena.
  *
- * Everything is a row-major f32 matrix [rows, cols]. Batches are ragged: the tokens of a batch stand one after another
- * as rows, and `kua__ragged` says where each sequence begins; nothing is ever padded.
+ * Everything is a row-major f32 matrix [rows, cols]. Batches are ragged: the tokens of a batch
+ * stand one after another as rows, and `kua__ragged` says where each sequence begins; nothing is
+ * ever padded. A matrix may have no rows.
  *
- *     kua__var *h = kua__linear(t, x, w, b);          operations accept NULL inputs and then do nothing:
- *     h = kua__gelu(t, h);                            the first error stays in the tape, and
- *     kua__var *loss = kua__softmax_loss(t, h, ...);
- *     st = kua__tape_backward(t, loss);               one check at the end reports it
+ *     kua__tape_reset(t);                             a new step; the memory of the last one is
+ * used again kua__var *x = kua__input(t, rows, cols, data); kua__var *h = kua__linear(t, x,
+ * kua__use(t, w), kua__use(t, b)); h = kua__gelu(t, h);                            operations
+ * accept NULL and then do nothing: the first error kua__var *loss = kua__cross_entropy(t, h, y);
+ * stays in the tape, st = kua__tape_backward(t, loss);               and one check at the end
+ * reports it if (!st) st = kua__optim_step(optim, params);   also clears the gradients
  *
- * Memory: variables live in the tape's arena until kua__tape_reset(); a steady-state step allocates nothing.
- * Threads: a tape belongs to one thread; its operations use the pool of base.
+ * Memory: variables live in the tape's arena until kua__tape_reset(); a steady-state step allocates
+ * nothing. Threads: a tape belongs to one thread; its operations use the pool of base. Same seed,
+ * same number of threads: same bits. How an operation registers itself is told in grad/tape.h.
  */
 #ifndef KUA_GRAD_GRAD_H
 #define KUA_GRAD_GRAD_H
 
+#include <jansson.h>
+
 #include "base/base.h"
+
+typedef struct kua__tape kua__tape;
 
 typedef struct kua__var {
     size_t rows, cols;
     float *value; /* [rows, cols] */
-    float *grad;  /* [rows, cols], NULL where no gradient is wanted */
+    float *
+        grad; /* [rows, cols]; made by the backward pass when first needed. After it only leaves and
+                 parameters have one: results of operations gave theirs back. NULL: zero so far */
+    bool wants;               /* a gradient is wanted */
     struct kua__param *param; /* NULL: made by an operation or an input */
 } kua__var;
+
+/* ---- parameters
+ * --------------------------------------------------------------------------------------------------
+ */
 
 /* A trained matrix. */
 typedef struct kua__param {
     char name[64];
     size_t rows, cols;
-    float *value, *grad;  /* [rows, cols] */
-    float *m, *v;         /* Adam's moments; NULL until the first optimiser step */
-    float lr_scale;       /* multiplies the learning rate; 0: frozen */
-    float weight_decay;   /* < 0: the optimiser's */
-    bool sparse;          /* gradients touch few rows (embedding tables): only those are stepped */
-    bool frozen;          /* no gradient is computed */
-    uint8_t *touched;     /* [rows], sparse only: rows with a gradient since the last step */
+    float *value;       /* [rows, cols] */
+    float *grad;        /* [rows, cols]; NULL until the first backward pass that needs it */
+    float *m, *v;       /* Adam's moments; NULL until the first optimiser step */
+    float lr_scale;     /* multiplies the learning rate, 1 from the start; 0: not stepped */
+    float weight_decay; /* < 0, as from the start: the optimiser's */
+    bool sparse;        /* gradients touch few rows (embedding tables): only those are stepped */
+    bool frozen;        /* no gradient is computed */
+    uint8_t *touched;   /* [rows], sparse only: rows with a gradient since the last step */
 } kua__param;
 
 typedef struct kua__params { /* a model's parameters, in order of creation */
     kua__param **all;
     size_t n, capacity;
-    kua__arena arena;
+    kua__arena arena; /* the structs; matrices are blocks of their own */
 } kua__params;
 
-/* Sequences of a batch: tokens at[i] .. at[i + 1] are sequence i; at[n] == rows of the token matrix. */
+typedef enum kua__init {
+    KUA__INIT_ZEROS,
+    KUA__INIT_ONES,
+    KUA__INIT_NORMAL, /* mean 0, standard deviation `scale` */
+    KUA__INIT_XAVIER, /* uniform in +-scale * sqrt(6 / (rows + cols)) */
+    KUA__INIT_UNIFORM /* uniform in +-scale */
+} kua__init;
+
+void kua__params_init(kua__params *params);
+/* A new parameter; `rng` may be NULL for zeros and ones. KUA_INVALID where the name is taken or too
+ * long. */
+kua_status kua__params_add(kua__params *params, const char *name, size_t rows, size_t cols,
+                           kua__init init, float scale, kua__rng *rng, kua__param **out);
+/* As before, for an embedding table: sparse, with touched[]. */
+kua_status kua__params_add_table(kua__params *params, const char *name, size_t rows, size_t cols,
+                                 float scale, kua__rng *rng, kua__param **out);
+kua__param *kua__params_find(const kua__params *params, const char *name); /* NULL: none */
+/* frozen = `frozen` for every parameter whose name begins with `prefix` ("" for all); how many
+ * there were. */
+size_t kua__params_freeze(kua__params *params, const char *prefix, bool frozen);
+size_t kua__params_count(const kua__params *params); /* numbers, not matrices */
+size_t kua__params_bytes(const kua__params *params); /* values, gradients and moments held now */
+void kua__params_clear_grads(kua__params *params);   /* sparse ones: touched rows only */
+/* sqrt of the sum of squares of all gradients, in double precision. */
+double kua__params_grad_norm(const kua__params *params);
+void kua__params_release(kua__params *params);
+
+/* ---- the tape
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+/* Sequences of a batch: tokens at[i] .. at[i + 1] are sequence i; at[n] == rows of the token
+ * matrix. Sequences may be empty. The array must live until kua__tape_reset(). */
 typedef struct kua__ragged {
     size_t n;
     const uint32_t *at; /* [n + 1] */
 } kua__ragged;
 
-typedef struct kua__tape kua__tape;
+typedef struct kua__tape_options {
+    size_t chunk_bytes; /* of the arena; 0: 16 MiB */
+    uint64_t seed;      /* of dropout and other draws */
+    bool bf16;          /* matrix products in bf16 with f32 sums, where the processor has them */
+} kua__tape_options;
+
+kua_status kua__tape_create(const kua__tape_options *options,
+                            kua__tape **out); /* options may be NULL */
+void kua__tape_free(kua__tape *t);            /* NULL is allowed */
+/* Forgets everything recorded, errors too, and counts one step on. */
+void kua__tape_reset(kua__tape *t);
+/* Off (evaluation): dropout does nothing, no gradients, nothing is recorded. On from the start. */
+void kua__tape_set_training(kua__tape *t, bool training);
+bool kua__tape_training(const kua__tape *t);
+/* Draws depend on (seed, step, number of the drawing operation in this step). */
+void kua__tape_set_step(kua__tape *t, uint64_t step);
+uint64_t kua__tape_step(const kua__tape *t);
+uint64_t kua__tape_seed(const kua__tape *t);
+/* The first error, with its message as this thread's message again. */
+kua_status kua__tape_status(const kua__tape *t);
+/* Adds d loss / d param to the gradient of every parameter in use. loss is 1x1, or NULL after an
+ * error. */
+kua_status kua__tape_backward(kua__tape *t, kua__var *loss);
+size_t kua__tape_bytes(const kua__tape *t); /* held from the system */
+
+/* Leaves. Inputs borrow `value` until kua__tape_reset(). */
+kua__var *kua__input(kua__tape *t, size_t rows, size_t cols, const float *value);
+kua__var *kua__input_with_grad(kua__tape *t, size_t rows, size_t cols,
+                               const float *value); /* .grad after backward */
+kua__var *kua__use(kua__tape *t,
+                   kua__param *param); /* NULL stays NULL without an error: an absent bias */
+
+/* ---- operations: what they give, and the shapes they want
+ * --------------------------------------------------------- */
+
+kua__var *kua__matmul(kua__tape *t, kua__var *a, kua__var *b);    /* a b      [m,k] [k,n] */
+kua__var *kua__matmul_nt(kua__tape *t, kua__var *a, kua__var *b); /* a b^T    [m,k] [n,k] */
+kua__var *kua__matmul_tn(kua__tape *t, kua__var *a, kua__var *b); /* a^T b    [k,m] [k,n] */
+/* x w^T + b: x [rows,in], w [out,in] as torch stores it, b [1,out] or NULL for none (then check w
+ * yourself) */
+kua__var *kua__linear(kua__tape *t, kua__var *x, kua__var *w, kua__var *b);
+
+kua__var *kua__add(kua__tape *t, kua__var *a, kua__var *b); /* same shape */
+kua__var *kua__sub(kua__tape *t, kua__var *a, kua__var *b);
+kua__var *kua__mul(kua__tape *t, kua__var *a, kua__var *b); /* elementwise */
+kua__var *kua__scale(kua__tape *t, kua__var *x, float factor);
+kua__var *kua__add_row(kua__tape *t, kua__var *x,
+                       kua__var *row); /* row [1,cols] added to every row */
+kua__var *kua__mul_row(kua__tape *t, kua__var *x, kua__var *row);
+kua__var *kua__mul_col(kua__tape *t, kua__var *x, kua__var *col); /* col [rows,1] times each row */
+
+kua__var *kua__gelu(kua__tape *t, kua__var *x); /* x Phi(x), with erf */
+kua__var *kua__relu(kua__tape *t, kua__var *x);
+kua__var *kua__sigmoid(kua__tape *t, kua__var *x);
+kua__var *kua__tanh(kua__tape *t, kua__var *x);
+kua__var *kua__silu(kua__tape *t, kua__var *x);
+kua__var *kua__swiglu(kua__tape *t, kua__var *x); /* [rows,2c] -> silu(left half) * right half */
+
+kua__var *kua__softmax(kua__tape *t, kua__var *x); /* of each row */
+kua__var *kua__layer_norm(kua__tape *t, kua__var *x, kua__var *gain, kua__var *bias,
+                          float epsilon); /* [1,cols] */
+kua__var *kua__rms_norm(kua__tape *t, kua__var *x, kua__var *gain, float epsilon);
+kua__var *kua__l2_normalize(kua__tape *t, kua__var *x,
+                            float epsilon); /* x / max(|x|, epsilon), each row */
+kua__var *kua__dropout(kua__tape *t, kua__var *x,
+                       float p); /* p: share of zeros, kept ones grow by 1/(1-p) */
+
+kua__var *kua__concat_cols(kua__tape *t, kua__var *const *parts, size_t n);
+kua__var *kua__concat_rows(kua__tape *t, kua__var *const *parts, size_t n);
+kua__var *kua__slice_cols(kua__tape *t, kua__var *x, size_t first, size_t n);
+kua__var *kua__slice_rows(kua__tape *t, kua__var *x, size_t first, size_t n);
+/* Row i of the result is row index[i] of x; index lives until reset. KUA_INVALID where one is
+ * outside. */
+kua__var *kua__gather_rows(kua__tape *t, kua__var *x, const uint32_t *index, size_t n);
+
+kua__var *kua__mean_rows(kua__tape *t, kua__var *x,
+                         kua__ragged seq); /* [seq.n,cols]; empty sequences give zeros */
+kua__var *kua__first_row(kua__tape *t, kua__var *x, kua__ragged seq);
+kua__var *kua__last_row(kua__tape *t, kua__var *x, kua__ragged seq);
+kua__var *kua__max_rows(kua__tape *t, kua__var *x, kua__ragged seq);
+
+/* Recurrent layers over each sequence from a zero state; all hidden states [tokens,h]. Gates as in
+ * torch: LSTM w [4h,in], u [4h,h], b [1,4h] in order i f g o; GRU w [3h,in], u [3h,h], b and bu
+ * [1,3h] in order r z n, bu the bias of the recurrent product. Biases may be NULL. */
+kua__var *kua__lstm(kua__tape *t, kua__var *x, kua__ragged seq, kua__var *w, kua__var *u,
+                    kua__var *b);
+kua__var *kua__gru(kua__tape *t, kua__var *x, kua__ragged seq, kua__var *w, kua__var *u,
+                   kua__var *b, kua__var *bu);
+
+kua__var *kua__sum(kua__tape *t, kua__var *x);  /* 1x1 */
+kua__var *kua__mean(kua__tape *t, kua__var *x); /* 1x1; 0 where x is empty */
+/* Mean over the rows of -log softmax(logits)[target]; rows with target KUA__NO_ID do not count.
+ * 1x1. */
+kua__var *kua__cross_entropy(kua__tape *t, kua__var *logits, const uint32_t *target);
+/* Mean over all elements of the binary cross-entropy with targets in [0,1], [rows,cols] like
+ * logits. */
+kua__var *kua__bce(kua__tape *t, kua__var *logits, const float *target);
+kua__var *kua__mse(kua__tape *t, kua__var *a, kua__var *b);
+
+kua__var *kua__reverse_grad(kua__tape *t, kua__var *x,
+                            float lambda); /* x forward, -lambda times backward */
+kua__var *kua__stop_grad(kua__tape *t, kua__var *x);
+
+/* ---- optimisers
+ * --------------------------------------------------------------------------------------------------
+ */
+
+typedef enum kua__schedule {
+    KUA__CONSTANT,
+    KUA__COSINE,
+    KUA__LINEAR
+} kua__schedule; /* after warm-up, down to final_scale */
+
+typedef struct kua__optim_options {
+    float lr, beta1, beta2, epsilon;
+    float weight_decay; /* AdamW's: value -= lr * weight_decay * value */
+    bool coupled_decay; /* plain Adam with L2: added to the gradient instead */
+    float clip_norm;    /* largest global gradient norm; 0: no clipping */
+    kua__schedule schedule;
+    uint64_t warmup_steps, total_steps; /* total_steps 0: the schedule stays at 1 after warm-up */
+    float final_scale;                  /* of lr at total_steps and after */
+} kua__optim_options;
+
+kua__optim_options
+kua__optim_defaults(void); /* AdamW: 1e-3, .9, .999, 1e-8, no decay, no clipping, constant */
+
+typedef struct kua__optim {
+    kua__optim_options options;
+    uint64_t step; /* steps taken */
+    float lr;      /* what the last step used */
+    double norm;   /* gradient norm of the last step, before clipping */
+} kua__optim;
+
+void kua__optim_init(kua__optim *optim, const kua__optim_options *options);
+float kua__optim_lr(const kua__optim *optim, uint64_t step); /* of step 1, 2, ... */
+/* Clips, steps every parameter that has a gradient, clears the gradients. A parameter's moments are
+ * made in its first step. KUA_INVALID where the norm is not finite: nothing is changed but the
+ * gradients, which are cleared. */
+kua_status kua__optim_step(kua__optim *optim, kua__params *params);
+
+/* Exponential moving average of all parameters. swap exchanges it with the values (evaluate, then
+ * swap back). */
+typedef struct kua__ema {
+    float decay;
+    uint64_t updates; /* the effective decay is min(decay, (1 + updates) / (10 + updates)) */
+    float **value;    /* [n] of params->all */
+    size_t n;
+} kua__ema;
+
+kua_status kua__ema_init(kua__ema *ema, const kua__params *params, float decay);
+void kua__ema_update(kua__ema *ema, const kua__params *params);
+void kua__ema_swap(kua__ema *ema, kua__params *params);
+void kua__ema_release(kua__ema *ema);
+
+/* ---- checkpoints: one safetensors file that resumes bit for bit
+ * ----------------------------------------------------- */
+
+/* What goes in; all but params may be NULL. Loading fills the same objects, made beforehand with
+ * the same shapes. */
+typedef struct kua__checkpoint {
+    kua__params *params;
+    kua__optim *optim; /* step count and options; moments lie beside the parameters */
+    kua__ema *ema;
+    kua__tape *tape; /* its step and seed */
+    kua__rng *rng;
+} kua__checkpoint;
+
+/* `user` (may be NULL) is kept word for word: epochs, best score, settings. Atomic: the old file
+ * stays until the new one is whole. */
+kua_status kua__checkpoint_save(const char *path, const kua__checkpoint *what, const json_t *user);
+/* KUA_FORMAT/KUA_SHAPE names the tensor and both shapes, and nothing is changed. *user (may be
+ * NULL) is the caller's to json_decref; JSON null where none was saved. */
+kua_status kua__checkpoint_load(const char *path, const kua__checkpoint *what, json_t **user);
 
 #endif
