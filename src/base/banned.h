@@ -1,4 +1,5 @@
-/* base/banned.h - functions that have caused enough trouble elsewhere: using one does not compile. */
+/* base/banned.h - functions that have caused enough trouble elsewhere: using one does not compile.
+ */
 #ifndef KUA_BASE_BANNED_H
 #define KUA_BASE_BANNED_H
 

@@ -1,7 +1,7 @@
 /* base/json.h - reading settings from JSON with messages that name the file and the field.
  *
- * jansson does the parsing; this adds what every reader of a config file here needs. Memory of jansson goes through
- * kua__malloc, so that it takes part in the out-of-memory tests.
+ * jansson does the parsing; this adds what every reader of a config file here needs. Memory of
+ * jansson goes through kua__malloc, so that it takes part in the out-of-memory tests.
  */
 #ifndef KUA_BASE_JSON_H
 #define KUA_BASE_JSON_H
@@ -10,20 +10,26 @@
 
 #include "base/base.h"
 
-/* Parses text[n]; `name` is for messages ("model/config.json:3:7: ..."). *out is owned: json_decref. */
+/* Parses text[n]; `name` is for messages ("model/config.json:3:7: ..."). *out is owned:
+ * json_decref. */
 kua_status kua__json_parse(const char *name, const char *text, size_t n, json_t **out);
 kua_status kua__json_load(const char *path, json_t **out);
 kua_status kua__json_save(const char *path, const json_t *json); /* atomic, indented */
 
-/* Members of an object. The `or` forms give a default where the member is missing or null; a member of the wrong
- * kind or outside [low, high] is KUA_FORMAT: "<name>: hidden_size is \"x\", expected an integer 1..65536". */
-kua_status kua__json_int(const char *name, const json_t *object, const char *key, int64_t low, int64_t high, int64_t *out);
-kua_status kua__json_int_or(const char *name, const json_t *object, const char *key, int64_t low, int64_t high,
-                            int64_t fallback, int64_t *out);
-kua_status kua__json_real_or(const char *name, const json_t *object, const char *key, double low, double high,
-                             double fallback, double *out);
-kua_status kua__json_bool_or(const char *name, const json_t *object, const char *key, bool fallback, bool *out);
-kua_status kua__json_string(const char *name, const json_t *object, const char *key, const char **out); /* borrowed */
-kua_status kua__json_string_or(const char *name, const json_t *object, const char *key, const char *fallback, const char **out);
+/* Members of an object. The `or` forms give a default where the member is missing or null; a member
+ * of the wrong kind or outside [low, high] is KUA_FORMAT: "<name>: hidden_size is \"x\", expected
+ * an integer 1..65536". */
+kua_status kua__json_int(const char *name, const json_t *object, const char *key, int64_t low,
+                         int64_t high, int64_t *out);
+kua_status kua__json_int_or(const char *name, const json_t *object, const char *key, int64_t low,
+                            int64_t high, int64_t fallback, int64_t *out);
+kua_status kua__json_real_or(const char *name, const json_t *object, const char *key, double low,
+                             double high, double fallback, double *out);
+kua_status kua__json_bool_or(const char *name, const json_t *object, const char *key, bool fallback,
+                             bool *out);
+kua_status kua__json_string(const char *name, const json_t *object, const char *key,
+                            const char **out); /* borrowed */
+kua_status kua__json_string_or(const char *name, const json_t *object, const char *key,
+                               const char *fallback, const char **out);
 
 #endif

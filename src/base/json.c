@@ -1,0 +1,189 @@
+/* base/json.c - settings from JSON, with messages that name the file, the field, its value and what
+ * was expected.
+ *
+ * jansson reports some failed allocations as syntax errors or not at all. Its memory comes from
+ * here, so a failure is noted where it happens (`out_of_memory`) and the status is right. The
+ * allocator is set before main() runs: a value made with one allocator and freed with another would
+ * be a wrong count. Blocks are plain malloc blocks, so an application that uses jansson itself and
+ * frees a text with free() is right too.
+ */
+#include "base/json.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/private.h"
+
+static _Thread_local bool out_of_memory;
+
+static void *json_alloc(size_t bytes)
+{
+    void *p = kua__malloc_unaligned(bytes);
+    if (!p) {
+        out_of_memory = true;
+    }
+    return p;
+}
+
+__attribute__((constructor)) static void use_our_memory(void)
+{
+    json_set_alloc_funcs(json_alloc, kua__free);
+}
+
+/* ---- whole documents ---- */
+
+kua_status kua__json_parse(const char *name, const char *text, size_t n, json_t **out)
+{
+    assert(name && (text || n == 0) && out);
+    json_error_t error = {.line = 1};
+    out_of_memory = false;
+    *out = json_loadb(text ? text : "", n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+    if (*out && !out_of_memory) {
+        return KUA_OK;
+    }
+    json_decref(*out);
+    *out = NULL;
+    if (out_of_memory) {
+        return kua__fail(KUA_NOMEM, "%s: out of memory while reading %zu bytes of JSON", name, n);
+    }
+    return kua__fail(KUA_FORMAT, "%s:%d:%d: %s", name, error.line, error.column, error.text);
+}
+
+kua_status kua__json_load(const char *path, json_t **out)
+{
+    assert(path && out);
+    *out = NULL;
+    kua__map map;
+    KUA__TRY(kua__map_open(&map, path));
+    kua_status st = kua__json_parse(path, map.data, map.size, out);
+    kua__map_close(&map);
+    return st;
+}
+
+kua_status kua__json_save(const char *path, const json_t *json)
+{
+    assert(path && json);
+    char *text = json_dumps(json, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    if (!text) {
+        return kua__fail_nomem(0, "the text of a JSON file");
+    }
+    kua_status st = kua__write_file(path, text, strlen(text));
+    kua__free(text);
+    return st;
+}
+
+/* ---- members ---- */
+
+enum { SHOWN_BYTES = 64 };
+
+/* "is <value>", cut after SHOWN_BYTES, or "is missing". */
+static const char *show(const json_t *value, char out[SHOWN_BYTES + 8])
+{
+    if (!value) {
+        return "missing";
+    }
+    char text[SHOWN_BYTES];
+    size_t need = json_dumpb(value, text, sizeof(text), JSON_ENCODE_ANY | JSON_COMPACT);
+    size_t n = kua__utf8_valid(text, KUA__MIN(need, sizeof(text)));
+    snprintf(out, SHOWN_BYTES + 8, "%.*s%s", (int)n, text, need > sizeof(text) ? "..." : "");
+    return out;
+}
+
+static const json_t *member(const char *name, const json_t *object, const char *key)
+{
+    assert(name && key);
+    (void)name;
+    const json_t *value = json_object_get(object, key); /* NULL too where object is none */
+    return json_is_null(value) ? NULL : value;
+}
+
+static kua_status expected_int(const char *name, const char *key, const json_t *value, int64_t low,
+                               int64_t high)
+{
+    char shown[SHOWN_BYTES + 8];
+    return kua__fail(KUA_FORMAT, "%s: %s is %s, expected an integer %" PRId64 "..%" PRId64, name,
+                     key, show(value, shown), low, high);
+}
+
+kua_status kua__json_int(const char *name, const json_t *object, const char *key, int64_t low,
+                         int64_t high, int64_t *out)
+{
+    assert(low <= high && out);
+    const json_t *value = member(name, object, key);
+    if (!json_is_integer(value) || json_integer_value(value) < low ||
+        json_integer_value(value) > high) {
+        return expected_int(name, key, value, low, high);
+    }
+    *out = json_integer_value(value);
+    return KUA_OK;
+}
+
+kua_status kua__json_int_or(const char *name, const json_t *object, const char *key, int64_t low,
+                            int64_t high, int64_t fallback, int64_t *out)
+{
+    assert(out);
+    if (!member(name, object, key)) {
+        *out = fallback;
+        return KUA_OK;
+    }
+    return kua__json_int(name, object, key, low, high, out);
+}
+
+kua_status kua__json_real_or(const char *name, const json_t *object, const char *key, double low,
+                             double high, double fallback, double *out)
+{
+    assert(low <= high && out);
+    const json_t *value = member(name, object, key);
+    if (!value) {
+        *out = fallback;
+        return KUA_OK;
+    }
+    double real = json_number_value(value);
+    if (!json_is_number(value) || !(real >= low && real <= high)) {
+        char shown[SHOWN_BYTES + 8];
+        return kua__fail(KUA_FORMAT, "%s: %s is %s, expected a number %g..%g", name, key,
+                         show(value, shown), low, high);
+    }
+    *out = real;
+    return KUA_OK;
+}
+
+kua_status kua__json_bool_or(const char *name, const json_t *object, const char *key, bool fallback,
+                             bool *out)
+{
+    assert(out);
+    const json_t *value = member(name, object, key);
+    if (value && !json_is_boolean(value)) {
+        char shown[SHOWN_BYTES + 8];
+        return kua__fail(KUA_FORMAT, "%s: %s is %s, expected true or false", name, key,
+                         show(value, shown));
+    }
+    *out = value ? json_is_true(value) : fallback;
+    return KUA_OK;
+}
+
+kua_status kua__json_string(const char *name, const json_t *object, const char *key,
+                            const char **out)
+{
+    assert(out);
+    const json_t *value = member(name, object, key);
+    if (!json_is_string(value)) {
+        char shown[SHOWN_BYTES + 8];
+        return kua__fail(KUA_FORMAT, "%s: %s is %s, expected a text", name, key,
+                         show(value, shown));
+    }
+    *out = json_string_value(value);
+    return KUA_OK;
+}
+
+kua_status kua__json_string_or(const char *name, const json_t *object, const char *key,
+                               const char *fallback, const char **out)
+{
+    assert(out);
+    if (!member(name, object, key)) {
+        *out = fallback;
+        return KUA_OK;
+    }
+    return kua__json_string(name, object, key, out);
+}
