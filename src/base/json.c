@@ -64,9 +64,11 @@ kua_status kua__json_load(const char *path, json_t **out)
 kua_status kua__json_save(const char *path, const json_t *json)
 {
     assert(path && json);
+    out_of_memory = false;
     char *text = json_dumps(json, JSON_INDENT(2) | JSON_ENCODE_ANY);
     if (!text) {
-        return kua__fail_nomem(0, "the text of a JSON file");
+        return kua__fail(out_of_memory ? KUA_NOMEM : KUA_INTERNAL, "%s: %s", path,
+                         out_of_memory ? "out of memory while writing JSON" : "is no tree of JSON");
     }
     kua_status st = kua__write_file(path, text, strlen(text));
     kua__free(text);
