@@ -1,0 +1,192 @@
+/* load_vocab.c - a tokenizer from vocab.txt, and the choice between the files of a folder.
+ *
+ * vocab.txt has one piece a line; the line's number, from 0, is its id. What it does not say is in
+ * tokenizer_config.json: do_lower_case, strip_accents, tokenize_chinese_chars and the names of the
+ * special tokens. Missing members get the values that the reference's BertTokenizer has for them.
+ */
+#include <assert.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/json.h"
+#include "text/wordpiece.h"
+
+enum { FILE_BYTES_MAX = 64 << 20 };
+
+static kua_status read_lines(kua__recipe *recipe, const char *text, size_t n)
+{
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        return kua__fail(KUA_FORMAT,
+                         "%s:1: begins with a byte order mark, expected the first piece",
+                         recipe->name);
+    }
+    size_t line = 0;
+    for (size_t at = 0; at < n;) {
+        const char *start = text + at, *end = memchr(start, '\n', n - at);
+        size_t length = end ? (size_t)(end - start) : n - at;
+        at += length + (end != NULL);
+        if (length && start[length - 1] == '\r') length--;
+        line++;
+        KUA__TRY(kua__pieces_add(&recipe->pieces, recipe->name, line, start, length,
+                                 (uint32_t)(line - 1)));
+    }
+    recipe->n_model = recipe->pieces.n;
+    return KUA_OK;
+}
+
+/* A special token's name: "[CLS]", or {"content": "[CLS]", ...}. */
+static kua_status token_name(const char *name, const json_t *config, const char *key,
+                             const char *fallback, const char **out)
+{
+    const json_t *value = json_object_get(config, key);
+    if (json_is_object(value)) return kua__json_string(name, value, "content", out);
+    return kua__json_string_or(name, config, key, fallback, out);
+}
+
+/* Finds a special token and makes it one that is recognised in a text. Without `required` it may be
+ * missing. */
+static kua_status special(kua__recipe *recipe, const char *name, const json_t *config,
+                          const char *key, const char *fallback, bool required, uint32_t *id)
+{
+    const char *piece = NULL;
+    KUA__TRY(token_name(name, config, key, fallback, &piece));
+    *id = kua__recipe_find(recipe, piece, strlen(piece));
+    if (*id == KUA_TOKEN_NONE) {
+        if (!required) return KUA_OK;
+        return kua__fail(KUA_FORMAT, "%s: no line is \"%s\", expected the %s there", recipe->name,
+                         piece, key);
+    }
+    for (size_t i = 0; i < recipe->n_added; i++) {
+        if (recipe->added[i].id == *id) return KUA_OK;
+    }
+    return kua__recipe_add_token(
+        recipe, (kua__added_token){piece, (uint32_t)strlen(piece), *id, false, false});
+}
+
+static kua_status read_specials(kua__recipe *recipe, const char *name, const json_t *config)
+{
+    kua_tokenizer_info *info = &recipe->info;
+    KUA__TRY(token_name(name, config, "unk_token", "[UNK]", &recipe->unk));
+    KUA__TRY(special(recipe, name, config, "unk_token", "[UNK]", true, &info->unk));
+    KUA__TRY(special(recipe, name, config, "cls_token", "[CLS]", true, &info->cls));
+    KUA__TRY(special(recipe, name, config, "sep_token", "[SEP]", true, &info->sep));
+    KUA__TRY(special(recipe, name, config, "pad_token", "[PAD]", false, &info->pad));
+    KUA__TRY(special(recipe, name, config, "mask_token", "[MASK]", false, &info->mask));
+    recipe->around =
+        (kua__around){.before = {info->cls}, .behind = {info->sep}, .n_before = 1, .n_behind = 1};
+    return KUA_OK;
+}
+
+static kua_status read_config(kua__recipe *recipe, const char *name, const json_t *config)
+{
+    if (!json_is_object(config)) return kua__fail(KUA_FORMAT, "%s: is not a JSON object", name);
+    kua__fold_options *fold = &recipe->fold;
+    fold->clean_text = true;
+    KUA__TRY(kua__json_bool_or(name, config, "do_lower_case", true, &fold->lowercase));
+    KUA__TRY(kua__json_bool_or(name, config, "tokenize_chinese_chars", true, &fold->chinese));
+    KUA__TRY(
+        kua__json_bool_or(name, config, "strip_accents", fold->lowercase, &fold->strip_accents));
+    recipe->prefix = "##";
+    recipe->max_chars = 100;
+    return read_specials(recipe, name, config);
+}
+
+kua_status kua__tokenizer_from_vocab(const char *name, const char *text, size_t n,
+                                     const char *config_name, const char *config, size_t n_config,
+                                     kua_tokenizer **out)
+{
+    assert(name && (text || n == 0) && out);
+    *out = NULL;
+    json_t *json = NULL;
+    const char *from = config ? config_name : "tokenizer_config.json";
+    KUA__TRY(kua__json_parse(from, config ? config : "{}", config ? n_config : 2, &json));
+    kua__recipe recipe = {.name = name};
+    kua_status st = read_lines(&recipe, text, n);
+    if (!st) st = read_config(&recipe, from, json);
+    if (!st) st = kua__tokenizer_make(&recipe, out);
+    kua__recipe_release(&recipe);
+    json_decref(json);
+    return st;
+}
+
+/* ---- files
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static kua_status open_limited(kua__map *map, const char *path)
+{
+    KUA__TRY(kua__map_open(map, path));
+    if (map->size <= FILE_BYTES_MAX) return KUA_OK;
+    size_t size = map->size;
+    kua__map_close(map);
+    return kua__fail(KUA_FORMAT, "%s: has %zu bytes, at most %d are read as a tokenizer", path,
+                     size, FILE_BYTES_MAX);
+}
+
+static kua_status load_json(const char *path, kua_tokenizer **out)
+{
+    kua__map map;
+    KUA__TRY(open_limited(&map, path));
+    kua_status st = kua__tokenizer_from_json(path, map.data, map.size, out);
+    kua__map_close(&map);
+    return st;
+}
+
+static kua_status load_vocab(const char *path, const char *config_path, kua_tokenizer **out)
+{
+    kua__map map, config = {0};
+    KUA__TRY(open_limited(&map, path));
+    kua_status st = kua__exists(config_path) ? open_limited(&config, config_path) : KUA_OK;
+    if (!st) {
+        st = kua__tokenizer_from_vocab(path, map.data, map.size, config_path, config.data,
+                                       config.size, out);
+        if (config.data) kua__map_close(&config);
+    }
+    kua__map_close(&map);
+    return st;
+}
+
+/* "<folder of path>/<name>", in *out; NULL: out of memory. */
+static char *sibling(const char *path, const char *name)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder =
+        slash ? kua__strndup(path, (size_t)(slash - path) + (slash == path)) : kua__strdup(".");
+    char *joined = folder ? kua__path_join(folder, name) : NULL;
+    kua__free(folder);
+    return joined;
+}
+
+static kua_status load_file(const char *path, kua_tokenizer **out)
+{
+    if (kua__has_suffix(path, ".json")) return load_json(path, out);
+    char *config = sibling(path, "tokenizer_config.json");
+    if (!config) return kua__fail_nomem(strlen(path), "a path");
+    kua_status st = load_vocab(path, config, out);
+    kua__free(config);
+    return st;
+}
+
+static kua_status load_folder(const char *folder, kua_tokenizer **out)
+{
+    static const char *const names[] = {"tokenizer.json", "vocab.txt"};
+    for (size_t i = 0; i < KUA__COUNT(names); i++) {
+        char *path = kua__path_join(folder, names[i]);
+        if (!path) return kua__fail_nomem(strlen(folder), "a path");
+        bool there = kua__exists(path);
+        kua_status st = there ? load_file(path, out) : KUA_OK;
+        kua__free(path);
+        if (there) return st;
+    }
+    return kua__fail(KUA_NOTFOUND, "%s: has neither tokenizer.json nor vocab.txt", folder);
+}
+
+kua_status kua_tokenizer_load(const char *path, kua_tokenizer **out)
+{
+    assert(path && out);
+    *out = NULL;
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) return load_folder(path, out);
+    if (!kua__exists(path)) return kua__fail(KUA_NOTFOUND, "%s: no such file or folder", path);
+    return load_file(path, out);
+}

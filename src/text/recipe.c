@@ -1,0 +1,116 @@
+/* recipe.c - makes a tokenizer of what a loader has read.
+ *
+ * A recipe is the common ground of the two file kinds: pieces with ids, added tokens, options. It
+ * borrows all text from the file; the tokenizer that is made of it copies what it keeps, so that
+ * the file may be closed.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "text/wordpiece.h"
+
+void kua__recipe_release(kua__recipe *recipe)
+{
+    kua__pieces_release(&recipe->pieces);
+    kua__free(recipe->added);
+    *recipe = (kua__recipe){0};
+}
+
+uint32_t kua__recipe_find(const kua__recipe *recipe, const char *piece, size_t n)
+{
+    for (size_t i = 0; i < recipe->pieces.n; i++) {
+        const kua__key *key = &recipe->pieces.key[i];
+        if (key->n == n && memcmp(key->bytes, piece, n) == 0) return key->id;
+    }
+    return KUA_TOKEN_NONE;
+}
+
+kua_status kua__recipe_add_token(kua__recipe *recipe, kua__added_token token)
+{
+    assert(token.content && token.n > 0);
+    KUA__TRY(KUA__GROW(&recipe->added, &recipe->added_room, recipe->n_added, "added tokens"));
+    recipe->added[recipe->n_added++] = token;
+    return KUA_OK;
+}
+
+/* Keys of the added tokens that are (or are not) to be looked for in normalised text. */
+static kua_status make_set(const kua__recipe *recipe, const kua__fold *fold, bool normalized,
+                           kua__added_set *set)
+{
+    kua__key *keys = NULL;
+    kua__buf text = {0};
+    size_t n = 0;
+    KUA__TRY(KUA__NEW_ARRAY(&keys, recipe->n_added, "added tokens"));
+    for (size_t i = 0; i < recipe->n_added; i++) {
+        const kua__added_token *token = &recipe->added[i];
+        if (token->normalized != normalized) continue;
+        keys[n++] = (kua__key){token->content, token->n, token->id};
+        if (normalized) kua__fold_string(fold, token->content, token->n, &text);
+        kua__buf_add(&text, "", 1);
+    }
+    kua_status st = n ? kua__buf_status(&text) : KUA_OK;
+    size_t used = 0;
+    for (size_t i = 0, at = 0; normalized && !st && i < n; i++, at += keys[i - 1].n + 1) {
+        kua__key key = {text.data + at, (uint32_t)strlen(text.data + at), keys[i].id};
+        keys[i].n = key.n;             /* for the next `at` */
+        if (key.n) keys[used++] = key; /* nothing is left of it: it can never be found */
+    }
+    if (!st)
+        st = kua__added_build(set, recipe->name, keys, normalized ? used : n, recipe->added,
+                              recipe->n_added);
+    kua__buf_release(&text);
+    kua__free(keys);
+    return st;
+}
+
+static kua_status fill(kua_tokenizer *t, kua__recipe *recipe)
+{
+    t->max_chars = recipe->max_chars;
+    t->around = recipe->around;
+    t->has_more = recipe->pieces.n > recipe->n_model;
+    t->info = recipe->info;
+    t->info.vocab_size = recipe->pieces.n;
+    t->info.special_per_text = t->around.n_before + t->around.n_behind;
+    t->info.lowercase = recipe->fold.lowercase;
+    t->info.unk = kua__recipe_find(recipe, recipe->unk, strlen(recipe->unk));
+    if (t->info.unk == KUA_TOKEN_NONE) {
+        return kua__fail(KUA_FORMAT, "%s: the unknown token \"%s\" is not in the vocabulary",
+                         recipe->name, recipe->unk);
+    }
+    KUA__TRY(kua__vocab_build(&t->vocab, recipe->name, &recipe->pieces, recipe->n_model));
+    t->continuation =
+        kua__trie_walk(&t->vocab.trie, KUA__TRIE_ROOT, recipe->prefix, strlen(recipe->prefix));
+    KUA__TRY(kua__fold_init(&t->fold, recipe->fold));
+    KUA__TRY(make_set(recipe, &t->fold, false, &t->raw));
+    KUA__TRY(make_set(recipe, &t->fold, true, &t->normalised));
+    if (kua__added_any(&t->normalised)) KUA__TRY(kua__fold_init(&t->split, (kua__fold_options){0}));
+    return KUA_OK;
+}
+
+kua_status kua__tokenizer_make(kua__recipe *recipe, kua_tokenizer **out)
+{
+    assert(recipe->max_chars >= 1 && recipe->max_chars <= KUA_WORD_CHARS_MAX);
+    assert(recipe->n_model <= recipe->pieces.n);
+    *out = NULL;
+    kua_tokenizer *t = NULL;
+    KUA__TRY(KUA__NEW_ZEROED(&t, 1, "a tokenizer"));
+    t->raw.only = t->normalised.only = -2;
+    kua_status st = fill(t, recipe);
+    if (st) {
+        kua_tokenizer_free(t);
+        return st;
+    }
+    *out = t;
+    return KUA_OK;
+}
+
+void kua_tokenizer_free(kua_tokenizer *tokenizer)
+{
+    if (!tokenizer) return;
+    kua__vocab_release(&tokenizer->vocab);
+    kua__fold_release(&tokenizer->fold);
+    kua__fold_release(&tokenizer->split);
+    kua__added_release(&tokenizer->raw);
+    kua__added_release(&tokenizer->normalised);
+    kua__free(tokenizer);
+}
