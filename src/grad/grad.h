@@ -34,9 +34,7 @@ typedef struct kua__var {
     struct kua__param *param; /* NULL: made by an operation or an input */
 } kua__var;
 
-/* ---- parameters
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- parameters ---- */
 
 /* A trained matrix. */
 typedef struct kua__param {
@@ -85,9 +83,7 @@ void kua__params_clear_grads(kua__params *params);   /* sparse ones: touched row
 double kua__params_grad_norm(const kua__params *params);
 void kua__params_release(kua__params *params);
 
-/* ---- the tape
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the tape ---- */
 
 /* Sequences of a batch: tokens at[i] .. at[i + 1] are sequence i; at[n] == rows of the token
  * matrix. Sequences may be empty. The array must live until kua__tape_reset(). */
@@ -114,6 +110,7 @@ bool kua__tape_training(const kua__tape *t);
 void kua__tape_set_step(kua__tape *t, uint64_t step);
 uint64_t kua__tape_step(const kua__tape *t);
 uint64_t kua__tape_seed(const kua__tape *t);
+void kua__tape_set_seed(kua__tape *t, uint64_t seed);
 /* The first error, with its message as this thread's message again. */
 kua_status kua__tape_status(const kua__tape *t);
 /* Adds d loss / d param to the gradient of every parameter in use. loss is 1x1, or NULL after an
@@ -128,8 +125,7 @@ kua__var *kua__input_with_grad(kua__tape *t, size_t rows, size_t cols,
 kua__var *kua__use(kua__tape *t,
                    kua__param *param); /* NULL stays NULL without an error: an absent bias */
 
-/* ---- operations: what they give, and the shapes they want
- * --------------------------------------------------------- */
+/* ---- operations: what they give, and the shapes they want ---- */
 
 kua__var *kua__matmul(kua__tape *t, kua__var *a, kua__var *b);    /* a b      [m,k] [k,n] */
 kua__var *kua__matmul_nt(kua__tape *t, kua__var *a, kua__var *b); /* a b^T    [m,k] [n,k] */
@@ -199,9 +195,7 @@ kua__var *kua__reverse_grad(kua__tape *t, kua__var *x,
                             float lambda); /* x forward, -lambda times backward */
 kua__var *kua__stop_grad(kua__tape *t, kua__var *x);
 
-/* ---- optimisers
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- optimisers ---- */
 
 typedef enum kua__schedule {
     KUA__CONSTANT,
@@ -250,8 +244,7 @@ void kua__ema_update(kua__ema *ema, const kua__params *params);
 void kua__ema_swap(kua__ema *ema, kua__params *params);
 void kua__ema_release(kua__ema *ema);
 
-/* ---- checkpoints: one safetensors file that resumes bit for bit
- * ----------------------------------------------------- */
+/* ---- checkpoints: one safetensors file that resumes bit for bit ---- */
 
 /* What goes in; all but params may be NULL. Loading fills the same objects, made beforehand with
  * the same shapes. */

@@ -77,8 +77,12 @@ kua__var *kua__tape_node(kua__tape *t, kua__var *y, kua__backward_fn back, const
  * must be written. x may be NULL. */
 float *kua__grad(kua__tape *t, kua__var *x, bool *add);
 /* The same, always to be added to: zeroes it first where it is new. For operations that write only
- * some rows. */
+ * some rows: they tell which with kua__grad_touch(). */
 float *kua__grad_zeroed(kua__tape *t, kua__var *x);
+/* Rows [first, first + n) of x's gradient are written. Matters where x is a sparse parameter (then
+ * threads may mark the same rows at once: all write 1), else does nothing. kua__grad() marks all
+ * rows. */
+void kua__grad_touch(kua__var *x, size_t first, size_t n);
 /* y's gradient becomes x's, or is added to it, without a copy where possible: for operations that
  * pass it through. y->grad must not be read afterwards. */
 void kua__grad_pass(kua__tape *t, kua__var *x, kua__var *y);
