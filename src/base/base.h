@@ -212,7 +212,7 @@ int kua__thread_index(void); /* 0 on the calling thread, 1.. on the workers */
  * most, and always for done == total. monitor may be NULL. */
 kua_status kua__progress(const kua_monitor *monitor, const char *stage, uint64_t done,
                          uint64_t total);
-void kua__log(const kua_monitor *monitor, kua_log_level level, const char *format, ...)
+void kua__log_line(const kua_monitor *monitor, kua_log_level level, const char *format, ...)
     KUA__PRINTF(3, 4);
 double kua__seconds(void); /* monotonic clock */
 size_t kua__peak_rss_bytes(void);

@@ -50,7 +50,7 @@ kua_status kua__progress(const kua_monitor *monitor, const char *stage, uint64_t
                      (unsigned long long)total);
 }
 
-void kua__log(const kua_monitor *monitor, kua_log_level level, const char *format, ...)
+void kua__log_line(const kua_monitor *monitor, kua_log_level level, const char *format, ...)
 {
     if (!monitor || !monitor->log) {
         return;

@@ -202,10 +202,10 @@ static void log_lines_have_no_breaks(void **state)
     (void)state;
     seen s = {0};
     kua_monitor monitor = {.log = on_log, .user = &s};
-    kua__log(&monitor, KUA_LOG_WARN, "two\nlines %d", 2);
+    kua__log_line(&monitor, KUA_LOG_WARN, "two\nlines %d", 2);
     assert_string_equal(s.line, "two lines 2");
-    kua__log(NULL, KUA_LOG_WARN, "nobody");
-    kua__log(&(kua_monitor){0}, KUA_LOG_WARN, "nobody");
+    kua__log_line(NULL, KUA_LOG_WARN, "nobody");
+    kua__log_line(&(kua_monitor){0}, KUA_LOG_WARN, "nobody");
     assert_int_equal(s.lines, 1);
     assert_true(kua__peak_rss_bytes() > 100000);
 }
