@@ -60,8 +60,8 @@ kua_status kua__fail_prefix(kua_status status, const char *format, ...) KUA__PRI
  * ------------------------------------------------------------------------------------------------------
  */
 
-/* All return NULL on failure and write no message. Alignment is 64 bytes (a cache line, a vector
- * register). The array forms refuse a product that overflows. */
+/* All return NULL on failure (never for 0 bytes) and write no message. Alignment is 64 bytes (a
+ * cache line, a vector register). The array forms refuse a product that overflows. */
 void *kua__malloc(size_t bytes);
 void *kua__calloc(size_t n, size_t size);
 void *kua__alloc_array(size_t n, size_t size);
@@ -73,13 +73,12 @@ void kua__free(void *p); /* NULL is allowed */
 /* Allocates n objects of *ptr's type into *ptr, or returns KUA_NOMEM with a message that names
  * `what`. */
 #define KUA__NEW_ARRAY(ptr, n, what)                                                               \
-    ((*(ptr) = kua__alloc_array((n) ? (n) : 1, sizeof(**(ptr))))                                   \
+    ((*(ptr) = kua__alloc_array((n), sizeof(**(ptr))))                                             \
          ? KUA_OK                                                                                  \
          : kua__fail_nomem((n) * sizeof(**(ptr)), what))
 #define KUA__NEW_ZEROED(ptr, n, what)                                                              \
-    ((*(ptr) = kua__calloc((n) ? (n) : 1, sizeof(**(ptr))))                                        \
-         ? KUA_OK                                                                                  \
-         : kua__fail_nomem((n) * sizeof(**(ptr)), what))
+    ((*(ptr) = kua__calloc((n), sizeof(**(ptr)))) ? KUA_OK                                         \
+                                                  : kua__fail_nomem((n) * sizeof(**(ptr)), what))
 
 /* Makes room for one more element of a growing array: doubles *capacity where count == *capacity.
  * *ptr is unchanged on failure. */
