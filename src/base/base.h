@@ -20,9 +20,7 @@
 #include "kua/status.h"
 #include "base/banned.h"
 
-/* ---- failing
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- failing ---- */
 
 #define KUA__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
@@ -56,9 +54,7 @@ kua_status kua__fail_prefix(kua_status status, const char *format, ...) KUA__PRI
 #define KUA__MIN(a, b)    ((a) < (b) ? (a) : (b))
 #define KUA__MAX(a, b)    ((a) > (b) ? (a) : (b))
 
-/* ---- memory
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- memory ---- */
 
 /* All return NULL on failure (never for 0 bytes) and write no message. Alignment is 64 bytes (a
  * cache line, a vector register). The array forms refuse a product that overflows. */
@@ -112,9 +108,7 @@ void kua__arena_reset(kua__arena *arena);
 size_t kua__arena_bytes(const kua__arena *arena); /* held from the system */
 void kua__arena_release(kua__arena *arena);
 
-/* ---- strings
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- strings ---- */
 
 /* A growing byte buffer, always NUL-terminated. The first failure sticks (`failed`), so that a row
  * of appends needs one check at the end: kua__buf_status(). */
@@ -161,8 +155,7 @@ void kua__ids_release(kua__ids *ids);
 
 uint64_t kua__hash64(const void *data, size_t n, uint64_t seed);
 
-/* ---- random numbers: counter-based, so a draw depends on (seed, stream, index) and on nothing
- * else --------------- */
+/* ---- random numbers: a draw depends on (seed, stream, index) and on nothing else ---- */
 
 /* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011). */
 void kua__philox(uint64_t seed, uint64_t stream, uint64_t index, uint32_t out[4]);
@@ -181,9 +174,7 @@ float kua__rng_uniform(kua__rng *rng);              /* [0, 1) */
 float kua__rng_normal(kua__rng *rng);               /* mean 0, variance 1 */
 void kua__rng_shuffle(kua__rng *rng, uint32_t *values, size_t n);
 
-/* ---- threads
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- threads ---- */
 
 /* How many threads work; default: the cores this process may use, or KUA_THREADS. Set it before the
  * first work. */
@@ -203,9 +194,7 @@ typedef void (*kua__chunk_fn)(void *ctx, int thread, size_t first, size_t last);
 void kua__parallel_chunks(size_t n, size_t grain, kua__chunk_fn task, void *ctx);
 int kua__thread_index(void); /* 0 on the calling thread, 1.. on the workers */
 
-/* ---- progress
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- progress ---- */
 
 /* KUA_CANCELED if the monitor says so, else KUA_OK. Cheap: calls the monitor ten times a second at
  * most, and always for done == total. monitor may be NULL. */
@@ -216,16 +205,13 @@ void kua__log_line(const kua_monitor *monitor, kua_log_level level, const char *
 double kua__seconds(void); /* monotonic clock */
 size_t kua__peak_rss_bytes(void);
 
-/* ---- time: seconds since 1970-01-01 UTC
- * ---------------------------------------------------------------------------- */
+/* ---- time: seconds since 1970-01-01 UTC ---- */
 
 /* Accepts "2017-11-05", "2017-11-05 13:02:07", "2017-11-05T13:02:07Z" (also with +hh:mm). */
 bool kua__parse_date(const char *text, size_t n, int64_t *out);
 void kua__format_date(int64_t seconds, char out[32]); /* "2017-11-05" or "2017-11-05 13:02:07" */
 
-/* ---- files
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 /* A file mapped into memory, read-only. An empty file has data == "" and size 0. */
 typedef struct kua__map {
