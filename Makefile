@@ -34,6 +34,7 @@ demo: build
 	@KUA=$(abspath $(BUILD))/kua tools/demo
 
 # ---- make check: each part can be called alone ----
+# clang-tidy gets one file a run: its analyzer carries the state of va_lists from one to the next.
 
 check: check-sources check-gcc check-clang check-tidy check-sanitizers
 	@echo 'make check: all is well'
@@ -52,7 +53,7 @@ check-clang:
 	@cmake --build build-clang -j $(JOBS)
 
 check-tidy: check-clang
-	@git ls-files 'src/*.c' | xargs -P $(JOBS) -n 4 clang-tidy --quiet -p build-clang --warnings-as-errors='*'
+	@git ls-files 'src/*.c' | xargs -P $(JOBS) -n 1 clang-tidy --quiet -p build-clang --warnings-as-errors='*'
 
 check-sanitizers:
 	@tools/fetch model
