@@ -242,9 +242,16 @@ static kua_status keep_page(kua__fold *fold, size_t number,
 static kua_status fill_pages(kua__fold *fold, const uint8_t *flags)
 {
     for (size_t number = 0; number < KUA__FOLD_PAGES; number++) {
+        size_t first = number * KUA__FOLD_PAGE;
+        if (first > UNCASED_FROM &&
+            memcmp(flags + first, flags + first - KUA__FOLD_PAGE, KUA__FOLD_PAGE) == 0) {
+            fold->page[number] =
+                fold->page[number - 1]; /* here flags are all that tells characters apart */
+            continue;
+        }
         kua__fold_cell page[KUA__FOLD_PAGE];
         for (size_t i = 0; i < KUA__FOLD_PAGE; i++) {
-            KUA__TRY(fold_point(fold, flags, (uint32_t)(number * KUA__FOLD_PAGE + i), &page[i]));
+            KUA__TRY(fold_point(fold, flags, (uint32_t)(first + i), &page[i]));
         }
         KUA__TRY(keep_page(fold, number, page));
     }
