@@ -302,6 +302,17 @@ static kua_status read_root(kua__recipe *recipe, const json_t *root)
     return read_info(recipe, root);
 }
 
+kua_status kua__tokenizer_from_root(const char *name, const json_t *root, kua_tokenizer **out)
+{
+    assert(name && root && out);
+    *out = NULL;
+    kua__recipe recipe = {.name = name};
+    kua_status st = read_root(&recipe, root);
+    if (!st) st = kua__tokenizer_make(&recipe, out);
+    kua__recipe_release(&recipe);
+    return st;
+}
+
 kua_status kua__tokenizer_from_json(const char *name, const char *text, size_t n,
                                     kua_tokenizer **out)
 {
@@ -309,10 +320,7 @@ kua_status kua__tokenizer_from_json(const char *name, const char *text, size_t n
     *out = NULL;
     json_t *root = NULL;
     KUA__TRY(kua__json_parse(name, text, n, &root));
-    kua__recipe recipe = {.name = name};
-    kua_status st = read_root(&recipe, root);
-    if (!st) st = kua__tokenizer_make(&recipe, out);
-    kua__recipe_release(&recipe);
+    kua_status st = kua__tokenizer_from_root(name, root, out);
     json_decref(root);
     return st;
 }

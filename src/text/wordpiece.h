@@ -3,6 +3,7 @@
 #define KUA_TEXT_WORDPIECE_H
 
 #include "kua/tokenizer.h"
+#include "base/json.h"
 #include "text/added.h"
 #include "text/fold.h"
 #include "text/vocab.h"
@@ -56,5 +57,8 @@ kua_status kua__tokenizer_from_vocab(const char *name, const char *text, size_t 
                                      kua_tokenizer **out);
 kua_status kua__tokenizer_from_json(const char *name, const char *text, size_t n,
                                     kua_tokenizer **out);
+
+/* The same from a parsed file. */
+kua_status kua__tokenizer_from_root(const char *name, const json_t *root, kua_tokenizer **out);
 
 #endif
