@@ -17,8 +17,8 @@
  *       check  -         0                 97
  *
  *   A node with one child takes the first free cell. For a node with several, bases are tried from
- * `hint`; after 64 misses the hint moves on, so that the work is bounded for any set of keys, and
- * the gaps left behind go to the single children.
+ *   `hint` on; once the search has gone PATIENCE cells beyond it, the hint follows, so that the
+ * work is bounded for any set of keys. Gaps left behind go to nodes with one child.
  *
  * Invariants
  *   I1  n_cells is a multiple of 256, and every base >> 1 is below it.
@@ -29,7 +29,7 @@
 
 #include <string.h>
 
-enum { BLOCK = 256, PATIENCE = 64, CELLS_MAX = 1 << 28 };
+enum { BLOCK = 256, PATIENCE = 512, CELLS_MAX = 1 << 28 };
 
 /* A node whose children are still to be placed: keys[first..last) share `depth` bytes. */
 typedef struct pending {
@@ -104,11 +104,11 @@ static kua_status find_base(builder *b, uint32_t *base)
         *base = (uint32_t)(b->first_free ^ b->label[0]);
         return KUA_OK;
     }
-    size_t at = KUA__MAX(b->hint, b->first_free);
-    for (int misses = 0;; at++, misses++) {
-        KUA__TRY(next_free(b, at, &at));
-        if (all_fit(b, at ^ b->label[0])) break;
-        if (misses >= PATIENCE) b->hint = at;
+    KUA__TRY(next_free(b, KUA__MAX(b->hint, b->first_free), &b->hint));
+    size_t at = b->hint;
+    while (!all_fit(b, at ^ b->label[0])) {
+        KUA__TRY(next_free(b, at + 1, &at));
+        if (at - b->hint > PATIENCE) b->hint = at;
     }
     *base = (uint32_t)(at ^ b->label[0]);
     return KUA_OK;
