@@ -6,13 +6,13 @@
  * was trained with the former, so the former are right here. tools/make-bert-tables.py asked
  * tokenizers 0.23.3 for every code point. Where they differ:
  *
- *     accents that the reference keeps (marks since Unicode 9)                       419
- *     U+1734, which it removes though it is no such mark any more; U+11938, which it leaves whole
- *     punctuation that it takes for letters (since Unicode 9), and U+166D, U+111C9 the other way
- * 129 capitals with a lower case that utf8proc does not know (Unicode 16 and 17)     55 combining
- * classes that it takes for 0                                          108 format characters
- * (U+0890, U+0891, U+08E2, U+110CD, U+13430..1343F) and unassigned code points, which clean_text
- * keeps though they are in the categories Cf and Cn
+ *     419  accents that the reference keeps (marks since Unicode 9)
+ *     127  punctuation that it takes for letters (since Unicode 9)
+ *       2  U+166D and U+111C9, which it takes for punctuation still
+ *       2  U+1734, which it removes as an accent still, and U+11938, which it does not decompose
+ *     108  combining classes that it takes for 0
+ *      55  capitals with a lower case that utf8proc does not know (Unicode 14 to 17)
+ *      20  format characters that clean_text keeps (U+0890 and later), and all that are unassigned
  */
 #ifndef KUA_TEXT_BERT_TABLES_H
 #define KUA_TEXT_BERT_TABLES_H
