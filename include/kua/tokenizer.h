@@ -9,15 +9,20 @@
  *     kua_tokenizer_free(tokenizer);
  *
  * What it computes: BERT's normalisation (control characters, Chinese characters, accents, lower
- * case), its word splitter and WordPiece, token for token what the `tokenizers` package gives for
- * the same file, with added tokens such as "[MASK]" recognised inside a text. Padding and
- * truncation settings of the file are not applied: give a limit. Text: UTF-8 of any length, NUL
- * bytes included, in time proportional to its length. Bytes that are not UTF-8 are read as U+FFFD,
- *     one for each longest broken sequence (as Python's errors="replace"), which clean_text then
- * removes. Threads: a loaded tokenizer is immutable; any number of threads may encode with it, each
- * into its own buffers. Memory: encode grows the caller's buffer and allocates nothing else, so
- * repeated use settles at none at all. Only files that list an added token with "normalized": true
- * cost one temporary copy of each text.
+ *     case), its word splitter and WordPiece: token for token what the `tokenizers` package gives
+ *     for the same file, with added tokens such as "[MASK]" recognised inside a text. Padding and
+ *     truncation settings of the file are not applied: give a limit.
+ *
+ * Text: UTF-8 of any length, NUL bytes included, in time proportional to its length. Bytes that are
+ *     not UTF-8 are read as U+FFFD, one for each longest broken sequence (Python's
+ *     errors="replace"), which clean_text then removes.
+ *
+ * Threads: a loaded tokenizer is immutable; any number of threads may encode with it, each into its
+ *     own buffers.
+ *
+ * Memory: encode grows the caller's buffer and allocates nothing else, so that repeated use settles
+ *     at no allocation at all. Only files that list an added token with "normalized": true cost a
+ *     temporary copy of each text.
  */
 #ifndef KUA_TOKENIZER_H
 #define KUA_TOKENIZER_H

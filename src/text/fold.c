@@ -2,28 +2,26 @@
  *
  * Why it exists
  *   The reference normalises in four passes over a string (clean, Chinese, accents, lower case) and
- * splits it in two more. All of them look at single characters, but for canonical ordering. So
- * their composition is a function of the code point, which is computed once when a tokenizer is
- * loaded:
+ *   splits it in two more. All of them look at single characters, but for canonical ordering. So
+ *   their composition is a function of the code point, computed once when a tokenizer is loaded:
  *
- *       'K' -> letter k     '.' -> alone     U+00E9 -> letter e     U+4E2D -> Chinese     U+200B ->
- * nothing
+ *       'K' -> letter k     '.' -> alone     U+00E9 -> letter e     U+200B -> nothing
  *
  * How it works
- *   page[c / 128] names a page of cells, equal pages are kept once (some 300 of 8,704 differ).
- * Decomposition and lower case come from utf8proc; bert_tables.c says where the reference thinks
- * otherwise.
+ *   page[c / 128] names a page of cells; equal pages are kept once (162 of 8,704 differ). What a
+ *   code point decomposes into and its lower case come from utf8proc; bert_tables.c says where the
+ *   reference thinks otherwise.
  *
  * Canonical ordering
  *   Decomposing sorts every run of combining characters by class. Nearly all of them are accents,
- * which are then removed, and removing some does not change the order of the rest. The few that
- * stay (KUA__MOVES) are gathered up to the next starter, sorted as they come, and handed out from a
- * queue. An accent of class 0 is removed too, yet it ends a run: KUA__FOLD_BREAK.
+ *   which are then removed, and removing some does not change the order of the rest. The few that
+ *   stay (KUA__MOVES) are gathered up to the next starter, sorted as they come, and handed out from
+ *   a queue. An accent of class 0 is removed too, yet it ends a run: KUA__FOLD_BREAK.
  *
  * Invariants
- *   I1  a cursor yields only LETTER, SPACE, ALONE, CHINESE and, at the end and ever after,
- * KUA__FOLD_END. I2  only with strip_accents are there MOVES, BREAK and HANGUL cells. I3  n_queue
- * <= KUA__FOLD_RUN_MAX + 1: a longer run is sorted in stretches.
+ *   I1  a cursor yields only LETTER, SPACE, ALONE and CHINESE, and at the end KUA__FOLD_END.
+ *   I2  only with strip_accents are there MOVES, BREAK and HANGUL cells.
+ *   I3  n_queue <= KUA__FOLD_RUN_MAX + 1: a longer run is sorted in stretches.
  */
 #include "text/fold.h"
 

@@ -8,8 +8,9 @@
  *     pre_tokenizer   BertPreTokenizer
  *     model           WordPiece
  *     post_processor  TemplateProcessing (its "single" form), BertProcessing, or null
- *     added_tokens    any; truncation: its max_length is reported, not applied; padding: its
- * pad_token names the pad id
+ *     added_tokens    any
+ *     truncation      its max_length is reported, not applied
+ *     padding         its pad_token names the pad id
  */
 #include <assert.h>
 #include <string.h>

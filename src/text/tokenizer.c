@@ -2,26 +2,25 @@
  *
  * How a text becomes ids
  *
- *     "Kids' 2T [MASK] café"
- *       added tokens      | Kids' 2T | [MASK] |  café          raw.trie, in the text as it came
- *       fold              k i d s | ' | 2 t |    c a f e        letters fill `word`; a blank ends
- * it; ' stands alone WordPiece         kids  '  2 ##t  [MASK]  cafe          longest piece first,
- * from the root, then from "##"
+ *     "Kids' 2T [MASK] Café"
+ *       added tokens   Kids' 2T  | [MASK] | Café       found in the text as it came
+ *       fold           kids | ' | 2t      | cafe       letters fill `word`, a blank ends it
+ *       WordPiece      kids   '   2 ##t     cafe       the longest piece, from the root, then "##"
  *
- *   Letters are copied into `word` (folded), because a walk of the trie may go further than the
- * piece that it finds. A word of more than max_chars characters is [UNK] whatever it says, so its
- * rest is only counted: `word` has a fixed size, and a text of 1 MB without a blank costs no more
- * than any other. Encoding stops as soon as the limit is reached.
+ *   Letters are copied into `word`, because a walk of the trie may go further than the piece that
+ *   it finds. A word of more than max_chars characters is [UNK] whatever it says, so its rest is
+ *   only counted: `word` has a fixed size, and 1 MB without a blank costs no more than any other
+ *   text. Encoding stops as soon as the limit is reached.
  *
  * Room
  *   Each id comes from at least one byte of the text: a piece takes a character, and no folding
- * makes more characters out of one than it had bytes. So n bytes need room for n ids at most, which
- * is reserved before the work begins, and the inner loops cannot fail. They still check the room: a
- * wrong proof must not become a wrong write.
+ *   makes more characters out of one than it had bytes. So n bytes need room for n ids at most,
+ *   which is reserved before the work begins, and the inner loops cannot fail. They still check the
+ *   room: a wrong proof must not become a wrong write.
  *
  * Invariants
- *   I1  chars <= max_chars: word[0..bytes) is the whole word so far; chars == max_chars + 1: it is
- * too long. I2  n <= room.
+ *   I1  chars <= max_chars: word[0..bytes) is the word so far; chars == max_chars + 1: too long.
+ *   I2  n <= room.
  */
 #include <assert.h>
 #include <string.h>

@@ -3,14 +3,14 @@
  *
  * Why it exists
  *   WordPiece asks at every position of a word for the longest piece that starts there. A hash
- * table would be asked once for each possible length; a trie answers in one walk, a byte a step,
- * one memory access each.
+ *   table would be asked once for each possible length; a trie answers in one walk, a byte a step,
+ *   one memory access each.
  *
  * How it works
- *   All nodes live in one array. A node s owns a number base; its child by byte b is the cell base
- * ^ b if that cell's check says s. As only the low eight bits change, all children of s lie in one
- * block of 256 cells, so that a walk never leaves the array. Building places nodes breadth first:
- * near the root, where every walk begins, cells are close together.
+ *   All nodes live in one array. A node s owns a number base; its child by byte b is the cell
+ *   base ^ b, if that cell's check says s. As only the low eight bits change, all children of s lie
+ *   in one block of 256 cells, so that a walk never leaves the array. Building places nodes breadth
+ *   first: near the root, where every walk begins, cells are close together.
  *
  *       cell   0: root   97: 'a' of root   12: 't' of 97 (ends "at")   ...
  *       base   0         12 ^ 't'          ...
@@ -18,7 +18,7 @@
  *
  *   A node with one child takes the first free cell. For a node with several, bases are tried from
  *   `hint` on; once the search has gone PATIENCE cells beyond it, the hint follows, so that the
- * work is bounded for any set of keys. Gaps left behind go to nodes with one child.
+ *   work is bounded for any set of keys. Gaps left behind go to nodes with one child.
  *
  * Invariants
  *   I1  n_cells is a multiple of 256, and every base >> 1 is below it.

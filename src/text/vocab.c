@@ -2,12 +2,11 @@
  *
  * Why it is strict
  *   An id is a row of the model's embedding table. A vocabulary with a hole, or with a line lost or
- * doubled by an editor, shifts rows, and the model then gives vectors that look fine and mean
- * nothing. So anything but a one-to-one list of 0..n-1 is refused, with both places named.
+ *   doubled by an editor, shifts rows, and the model then gives vectors that look fine and mean
+ *   nothing. So anything but a one-to-one list of 0..n-1 is refused, with both places named.
  *
  * Invariants
- *   I1  at[0] = 0, and piece i occupies bytes[at[i]] up to its NUL; no piece is empty or holds a
- * NUL.
+ *   I1  at[0] = 0, and piece i occupies bytes[at[i]] up to its NUL; no piece is empty or holds one.
  */
 #include "text/vocab.h"
 

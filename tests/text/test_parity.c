@@ -2,9 +2,10 @@
  *
  * Method: tools/record-tokens.py wrote down what `tokenizers` 0.23.3 says. variants.jsonl holds
  * whole small tokenizers, so it needs nothing else; nasty.jsonl needs the model; hashes.json needs
- * the large public files and has one number for 500 lines, so that all 292,000 lines are checked
- * without one of them being in the repository. A block that differs is named; what differs in it,
- * says kua tokenize --model MODEL < FILE | python3 tools/record-tokens.py compare MODEL FILE
+ * the large public files and has one number for 500 lines, so that all 292,260 lines are checked
+ * without one of them being in the repository. A block that differs is named, and this says where:
+ *
+ *     kua tokenize --model MODEL < FILE | python3 tools/record-tokens.py compare MODEL FILE
  */
 #include "testlib.h"
 
