@@ -5,9 +5,10 @@
  * Tibshirani, "An Introduction to the Bootstrap", 1993); the middle 95 % of the replicates are the
  * interval. Two models are compared on the same draws, so that what is hard for both cancels out.
  *
- *     resample b:  weight[u] = how often user u was drawn          n draws of a counter-based
- * generator, stream b replicate    sum over u of weight[u] * column[u] / n         for every
- * column, while the weights are in cache
+ *     resample b:  weight[u] = how often user u was drawn      n draws of a counter-based
+ *                                                              generator, stream b
+ *     replicate    sum over u of weight[u] * column[u] / n     for every column, while the
+ *                                                              weights are in cache
  *
  * Resamples are shared out among threads; each depends on (seed, b, n) alone, so results repeat bit
  * for bit.

@@ -3,9 +3,12 @@
  * Ranks are 0-based and may be halves, because an item shares its place with those of equal score
  * (eval.h). With r the sorted ranks of R relevant items, and m = min(k, R):
  *
- *     recall@k = |{r < k}| / m          hit@k = any r < k          mrr@k = 1 / (1 + r[0]) if r[0] <
- * k ndcg@k   = sum over r < k of 1 / log2(r + 2)  /  the same sum for ranks 0 .. m - 1 (Jaervelin,
- * Kekaelaeinen 2002) map@k    = sum over r[j] < k of (j + 1) / (r[j] + 1)  /  m
+ *     recall@k = |{r < k}| / m
+ *     hit@k    = 1 if any r < k
+ *     mrr@k    = 1 / (1 + r[0]) if r[0] < k
+ *     ndcg@k   = sum over r < k of 1 / log2(r + 2)  /  the same sum for ranks 0 .. m - 1
+ *                (Jaervelin, Kekaelaeinen, "Cumulated gain-based evaluation", 2002)
+ *     map@k    = sum over r[j] < k of (j + 1) / (r[j] + 1)  /  m
  *
  * Invariant: every value is in 0..1. Ties could break it (2k relevant items of one score all have
  * rank k - 1/2, which makes 2k "hits" among k places), so sums are cut at what the ideal list would

@@ -1,28 +1,41 @@
 /* report.c - puts data into the page that draws it, and both into one file.
  *
- * web/report/report.html names its parts as {{part}}: stylesheets and scripts, which were compiled in as assets, and the
- * data as JSON in a <script type="application/json">. Nothing in the data can end that element or begin another: '<',
- * '>' and '&' are written as \u003c, \u003e, \u0026, and the page's script puts every value in as text, never as markup.
+ * web/report/report.html names its parts as {{part}}: stylesheets and scripts, which were compiled
+ * in as assets, and the data as JSON in a <script type="application/json">. Nothing in the data can
+ * end that element or begin another: '<', '>' and '&' are written as \u003c, \u003e, \u0026, and
+ * the page's script puts every value in as text, never as markup.
  *
- * The data. Every member may be missing, and its section is then left out; times are seconds since 1970, shares 0..1.
+ * The data. Every member may be missing, and its section is then left out. Times are seconds since
+ * 1970, shares 0..1.
  *
- *   title        "From GROCERY to DRUG GM"            headline   one sentence: the verdict
- *   lead         a paragraph under it                 generated  "2026-01-31 10:00"
- *   version      of kua                               machine    "2 cores of ..., 24 GB"
- *   published    name of the row (in tables) that is published; it and the verdicts' strategies are coloured as transfer
- *   tiles        [{"value": "1.4M", "text": "events"}] further key figures
- *   tables       what kua__table_json makes; tables of one "title" stand side by side ("label" overrides "all"/"new only")
- *   verdicts     what kua__verdict_json makes, with "sources": [name], "target": name, "strategy": name
- *   examples     [{"user", "title", "note", "before": [item], "recommended": [item], "after": [item]}]
- *                item: {"name", "category", "domain", "hit": recommended and bought, "known": had it before, "times": n}
- *   data         {"words": sentence, "domains": [{"name", "items", "users", "events", "first", "last", "role": "source"}],
- *                 "shared_users": [{"a": domain, "b": domain, "users": n}],
- *                 "activity": {"step": "week", "time": [..], "series": [{"name", "count": [..]}], "log": bool},
- *                 "cleaned": [{"step", "removed", "why"}]}
- *   training     [{"name": "finetune, seed 1", "measure", "epoch": [..], "valid": [..], "loss": [..]}]
- *   cost         [{"step", "seconds", "bytes", "note"}]
- *   scaling      {"events": [..], "steps": [{"name", "seconds": [..]}], "bytes": [..]}
- *   notes        [sentence] under "How was this measured?"
+ *   title      "From GROCERY to DRUG GM"
+ *   headline   one sentence: the verdict
+ *   lead       a paragraph under it
+ *   generated  "2026-01-31 10:00"
+ *   version    of kua
+ *   machine    "2 cores of ..., 24 GB"
+ *   published  name of the table row that is published; it and the verdicts' strategies are
+ *              coloured as transfer
+ *   tiles      [{"value": "1.4M", "text": "events"}] further key figures
+ *   tables     what kua__table_json makes; tables of one "title" stand side by side; "label"
+ *              takes the place of "Everything that was bought"
+ *   verdicts   what kua__verdict_json makes, with "sources": [name], "target", "strategy"
+ *   examples   [{"user", "title", "note", "before": [item], "recommended": [item],
+ *                "after": [item]}]
+ *              item: {"name", "category", "domain", "times": n, "known": had it before,
+ *                     "hit": recommended and bought}
+ *   data       {"words": sentence,
+ *               "domains": [{"name", "items", "users", "events", "first", "last",
+ *                            "role": "source" or "target"}],
+ *               "shared_users": [{"a": domain, "b": domain, "users": n}],
+ *               "activity": {"step": "week", "time": [..], "log": logarithmic axis,
+ *                            "series": [{"name", "count": [..]}]},
+ *               "cleaned": [{"step", "removed", "why"}]}
+ *   training   [{"name": "finetune, seed 1", "measure", "epoch": [..], "valid": [..],
+ *                "loss": [..]}]
+ *   cost       [{"step", "seconds", "bytes", "note"}]
+ *   scaling    {"events": [..], "steps": [{"name", "seconds": [..]}], "bytes": [..]}
+ *   notes      [sentence] under "How was this measured?"
  */
 #include "eval/report.h"
 
@@ -33,8 +46,7 @@
 static const kua__asset *find_asset(const char *name, size_t n)
 {
     for (const kua__asset *a = kua__assets; a->name; a++) {
-        if (strlen(a->name) == n && memcmp(a->name, name, n) == 0)
-            return a;
+        if (strlen(a->name) == n && memcmp(a->name, name, n) == 0) return a;
     }
     return NULL;
 }
@@ -44,9 +56,11 @@ static int write_escaped(const char *text, size_t n, void *user)
     kua__writer *w = user;
     size_t from = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *safe = text[i] == '<' ? "\\u003c" : text[i] == '>' ? "\\u003e" : text[i] == '&' ? "\\u0026" : NULL;
-        if (!safe)
-            continue;
+        const char *safe = text[i] == '<'   ? "\\u003c"
+                           : text[i] == '>' ? "\\u003e"
+                           : text[i] == '&' ? "\\u0026"
+                                            : NULL;
+        if (!safe) continue;
         kua__writer_add(w, text + from, i - from);
         kua__writer_add(w, safe, strlen(safe));
         from = i + 1;
@@ -58,8 +72,9 @@ static int write_escaped(const char *text, size_t n, void *user)
 static kua_status write_part(kua__writer *w, const char *name, size_t n, const json_t *data)
 {
     if (n == 4 && memcmp(name, "data", 4) == 0) {
+        /* a json_t holds finite numbers and valid UTF-8 only, so nothing but memory can be short */
         if (json_dump_callback(data, write_escaped, w, JSON_COMPACT))
-            return kua__fail(KUA_INVALID, "report: the data cannot be written as JSON (out of memory, or a number that is not finite)");
+            return kua__fail_nomem(0, "the report's data");
         return KUA_OK;
     }
     const kua__asset *asset = find_asset(name, n);
@@ -77,8 +92,7 @@ static kua_status write_page(kua__writer *w, const json_t *data)
     while (at < end) {
         const char *open = memmem(at, (size_t)(end - at), "{{", 2);
         const char *close = open ? memmem(open, (size_t)(end - open), "}}", 2) : NULL;
-        if (!close)
-            break;
+        if (!close) break;
         kua__writer_add(w, at, (size_t)(open - at));
         KUA__TRY(write_part(w, open + 2, (size_t)(close - open - 2), data));
         at = close + 2;
@@ -92,10 +106,9 @@ kua_status kua__report_write(const char *path, const json_t *data)
     assert(path);
     assert(json_is_object(data));
     kua__writer w;
-    KUA__TRY(kua__writer_open(&w, path));
-    kua_status st = write_page(&w, data);
-    if (!st)
-        return kua__writer_commit(&w);
+    kua_status st = kua__writer_open(&w, path);
+    if (!st) st = write_page(&w, data);
+    if (!st) return kua__writer_commit(&w);
     kua__writer_abort(&w);
     return st;
 }

@@ -6,7 +6,8 @@
 
 #include "base/base.h"
 
-/* Writes the report of `data` (schema: head of report.c) to `path`, whole or not at all. The file needs nothing else. */
+/* Writes the report of `data` (schema: head of report.c) to `path`, whole or not at all. The file
+ * needs nothing else. */
 kua_status kua__report_write(const char *path, const json_t *data);
 
 #endif

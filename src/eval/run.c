@@ -1,9 +1,10 @@
 /* run.c - one pass over all scores of a model: ranks of the relevant items, and the list that would
  * be shown.
  *
- *     questions   [ 0 ........ | ........ | ........ | ...   rounds of blocks; a thread scores and
- * ranks one block at a time scratch     threads * block * n_items floats           bounded
- * (BLOCK_FLOATS), whatever the number of users
+ *     questions  [ 0 ........ | ........ | ........ | ...   rounds of blocks; a thread scores
+ *                                                           and ranks one block at a time
+ *     scratch    threads * block * n_items floats           bounded (BLOCK_FLOATS), whatever the
+ *                                                           number of users
  *
  * A question's numbers depend on its scores alone, so who computes what changes no bit. Between
  * rounds the calling thread reports progress and can be canceled.

@@ -2,13 +2,14 @@
  *
  *     log of a user    [ ------------- history ------------- | ---- scored ---- | ... ]
  *                                                            q0                 q1
- *     validation       q0 = valid_at, q1 = test_at           test: q0 = test_at, q1 = user_at[u +
- * 1]
+ *     validation       q0 = valid_at, q1 = test_at
+ *     test             q0 = test_at,  q1 = user_at[u + 1]
  *
  * Invariants
- *   I1  a question's history ends at q0: nothing of the scored part, or of later parts, can be read
- * through it. I2  every question has at least one relevant item, and every relevant item is one
- * that is ranked. I3  relevant items are distinct and ascending within a user.
+ *   I1  a question's history ends at q0: nothing of the scored part, or of later parts, can be
+ *       read through it.
+ *   I2  every question has at least one relevant item, and every relevant item is ranked.
+ *   I3  relevant items are distinct and ascending within a user.
  */
 #include "eval/eval.h"
 
@@ -67,9 +68,7 @@ uint32_t kua__slice_user_bits(const kua__query *query, size_t n_sources)
     return bits;
 }
 
-/* ---- items
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- items ---- */
 
 static size_t scored_begin(const kua__split *split, int part, size_t u)
 {
@@ -156,9 +155,7 @@ static kua_status norm_vectors(kua__eval_set *set)
     return KUA_OK;
 }
 
-/* ---- questions
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- questions ---- */
 
 static int by_number(const void *a, const void *b)
 {

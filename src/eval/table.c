@@ -5,8 +5,8 @@
  * measure, one bootstrap over all of them (so that every difference is paired), then numbers into
  * JSON. Nothing of a slice outlives it.
  *
- *     block of a slice     columns    [rows][KUA__MEASURES][n_users]      averaged over a row's
- * seeds replicates [rows][KUA__MEASURES][resamples]
+ *     block of a slice     columns    [rows][KUA__MEASURES][n_users]   averaged over seeds
+ *                          replicates [rows][KUA__MEASURES][resamples]
  */
 #include "eval/eval.h"
 
@@ -55,9 +55,7 @@ static json_t *put_object(table *t, json_t *object, const char *key)
     return t->failed ? NULL : child;
 }
 
-/* ---- one slice
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- one slice ---- */
 
 static void block_release(const table *t, block *b)
 {
@@ -147,9 +145,7 @@ static kua_status put_slice(table *t, kua__slice slice, const uint8_t *item_mask
     return st;
 }
 
-/* ---- categories
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- categories ---- */
 
 static size_t top_level(const char *category)
 {
@@ -213,9 +209,7 @@ static kua_status add_categories(table *t, size_t n, json_t **targets)
     return st;
 }
 
-/* ---- the whole
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static const char *split_name(kua__split_kind kind)
 {

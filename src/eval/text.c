@@ -1,5 +1,5 @@
-/* text.c - a table for a terminal, and each user's numbers for who wants to test a difference
- * himself. */
+/* text.c - a table for a terminal, and each user's numbers for who wants to test a difference.
+ */
 #include "eval/eval.h"
 
 #include <assert.h>
@@ -153,9 +153,7 @@ kua_status kua__table_text(const json_t *table, bool color, kua__buf *out)
     return kua__buf_status(out);
 }
 
-/* ---- each user
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- each user ---- */
 
 static void write_user(kua__writer *w, const kua__eval_set *set, const kua__eval_row *row,
                        size_t seed, const kua__columns *columns, size_t k)
@@ -191,7 +189,7 @@ kua_status kua__per_user_write(const char *path, const kua__eval_set *set,
     assert(path && set && rows);
     kua__writer w;
     kua_status st = kua__writer_open(&w, path);
-    if (st) return st;
+    if (st) goto failed;
     kua__writer_printf(&w, "user\tmodel\tseed\trelevant\tbest_rank");
     for (int m = 0; m < KUA__MEASURES; m++)
         kua__writer_printf(&w, "\t%s", kua__measure_name(m));
@@ -199,6 +197,7 @@ kua_status kua__per_user_write(const char *path, const kua__eval_set *set,
     for (size_t r = 0; !st && r < n_rows; r++)
         st = write_row(&w, set, &rows[r]);
     if (!st) return kua__writer_commit(&w);
+failed:
     kua__writer_abort(&w);
     return st;
 }

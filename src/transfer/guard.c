@@ -56,9 +56,7 @@ kua_status kua__guard_judge(const float *target_only, const float *transferred, 
     return KUA_OK;
 }
 
-/* ---- deciding
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- deciding ---- */
 
 typedef struct pair {
     kua__columns base, moved;
@@ -144,7 +142,7 @@ bool kua__verdict_allows(const kua__verdict *verdict, uint32_t user_bits)
     for (size_t k = 0; k < verdict->n_slices; k++) {
         const kua__guard_slice *s = &verdict->slice[k];
         if (!is_switch(s->slice) || !(user_bits >> s->slice & 1)) continue;
-        if (verdict->transfer ? !s->transfer : s->reason == KUA__GUARD_WORSE) return false;
+        if (verdict->transfer && !s->transfer) return false;
         allowed |= s->transfer;
     }
     return allowed;
@@ -183,9 +181,7 @@ static kua_status decide(const inputs *in, kua__verdict *v)
     return judge_mixture(in, v, &safe);
 }
 
-/* ---- words
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- words ---- */
 
 static const char *because(kua__guard_reason reason)
 {
@@ -297,9 +293,7 @@ void kua__verdict_release(kua__verdict *verdict)
     *verdict = (kua__verdict){0};
 }
 
-/* ---- JSON
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- JSON ---- */
 
 static json_t *slice_json(const kua__guard_slice *s)
 {
