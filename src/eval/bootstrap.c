@@ -5,27 +5,36 @@
  * Tibshirani, "An Introduction to the Bootstrap", 1993); the middle 95 % of the replicates are the
  * interval. Two models are compared on the same draws, so that what is hard for both cancels out.
  *
- *     resample b:  weight[u] = how often user u was drawn      n draws of a counter-based
- *                                                              generator, stream b
- *     replicate    sum over u of weight[u] * column[u] / n     for every column, while the
- *                                                              weights are in cache
+ *     resample b   weight[b, u] = how often user u was drawn    n draws of a counter-based
+ *                                                               generator, stream b
+ *     replicates   sum over u of column[c, u] * weight[b, u] / n
  *
- * Resamples are shared out among threads; each depends on (seed, b, n) alone, so results repeat bit
- * for bit.
+ * For ten models and all their metrics the sums are 40 billion products, so they are made as a
+ * matrix product: some resamples at a time, over USERS users at a time, summed in double between
+ * those. Groups of resamples are shared out among threads; each depends on (seed, b, n) alone, so
+ * results repeat bit for bit.
  */
 #include "eval/eval.h"
 
 #include <assert.h>
 #include <math.h>
 
-enum { LANES = 16, USERS_PER_SUM = 2048 };
-typedef float lanes_f __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+#include "tensor/gemm.h"
+
+/* Sums of floats: what differs by less than this does not differ. */
+#define ZERO 1e-7
+
+enum { USERS = 1024, GROUP_MIN = 4, GROUP_MAX = 64, WEIGHTS = 1 << 21 };
 
 typedef struct sampler {
     const float *const *columns;
-    size_t n_columns, n, resamples;
+    size_t n_columns, n, resamples, group;
     uint64_t seed;
-    float *weight; /* [threads, n] */
+    float *weight;      /* [threads, group, n] */
+    float *packed;      /* [threads, n_columns, USERS] */
+    float *part;        /* [threads, n_columns, group] */
+    double *sum;        /* [threads, n_columns, group] */
+    kua_status *status; /* [threads] */
     double *out;
 } sampler;
 
@@ -36,55 +45,86 @@ static void draw_weights(const sampler *s, size_t b, float *weight)
     for (size_t k = 0; k < s->n; k += 4) {
         kua__philox(s->seed, b, k / 4, word);
         for (size_t j = 0; j < KUA__MIN((size_t)4, s->n - k); j++)
-            weight[(uint64_t)word[j] * s->n >> 32] +=
-                1; /* bias below n / 2^32: nothing beside the noise */
+            weight[(uint64_t)word[j] * s->n >> 32] += 1; /* bias below n / 2^32: less than noise */
     }
 }
 
-/* A float sum over two thousand users at a time, those in double: fast, and exact enough to compare
- * means. */
-static double weighted_sum(const float *a, const float *b, size_t n)
+/* sum[c, g] over all users, for `n_group` resamples whose weights are drawn. */
+static kua_status sum_group(const sampler *s, int thread, size_t n_group, double *sum)
 {
-    double sum = 0;
-    for (size_t from = 0; from < n; from += USERS_PER_SUM) {
-        size_t i = from, to = KUA__MIN(n, from + USERS_PER_SUM);
-        lanes_f part = {0};
-        for (; i + LANES <= to; i += LANES)
-            part += *(const lanes_f *)(a + i) * *(const lanes_f *)(b + i);
-        for (int j = 0; j < LANES; j++)
-            sum += part[j];
-        for (; i < to; i++)
-            sum += (double)a[i] * b[i];
+    const float *weight = s->weight + (size_t)thread * s->group * s->n;
+    float *packed = s->packed + (size_t)thread * s->n_columns * USERS;
+    float *part = s->part + (size_t)thread * s->n_columns * s->group;
+    memset(sum, 0, s->n_columns * s->group * sizeof(*sum));
+    for (size_t from = 0; from < s->n; from += USERS) {
+        size_t n_users = KUA__MIN((size_t)USERS, s->n - from);
+        for (size_t c = 0; c < s->n_columns; c++)
+            memcpy(packed + c * USERS, s->columns[c] + from, n_users * sizeof(*packed));
+        KUA__TRY(kua__gemm(false, true, s->n_columns, n_group, n_users, 1, packed, USERS,
+                           weight + from, s->n, 0, part, s->group));
+        for (size_t c = 0; c < s->n_columns; c++) {
+            for (size_t g = 0; g < n_group; g++)
+                sum[c * s->group + g] += part[c * s->group + g];
+        }
     }
-    return sum;
+    return KUA_OK;
 }
 
 static void resample(void *ctx, int thread, size_t first, size_t last)
 {
     const sampler *s = ctx;
-    float *weight = s->weight + (size_t)thread * s->n;
-    for (size_t b = first; b < last; b++) {
-        draw_weights(s, b, weight);
-        for (size_t c = 0; c < s->n_columns; c++)
-            s->out[c * s->resamples + b] = weighted_sum(weight, s->columns[c], s->n) / (double)s->n;
+    float *weight = s->weight + (size_t)thread * s->group * s->n;
+    double *sum = s->sum + (size_t)thread * s->n_columns * s->group;
+    assert(last - first <= s->group);
+    for (size_t b = first; b < last; b++)
+        draw_weights(s, b, weight + (b - first) * s->n);
+    kua_status st = sum_group(s, thread, last - first, sum);
+    if (st) s->status[thread] = st;
+    for (size_t c = 0; !st && c < s->n_columns; c++) {
+        for (size_t b = first; b < last; b++)
+            s->out[c * s->resamples + b] = sum[c * s->group + b - first] / (double)s->n;
     }
+}
+
+static kua_status run_sampler(sampler *s)
+{
+    size_t threads = (size_t)kua__threads();
+    size_t n_sums = threads * s->n_columns * s->group;
+    size_t n_weights = threads * s->group * s->n, n_packed = threads * s->n_columns * USERS;
+    KUA__TRY(KUA__NEW_ARRAY(&s->weight, n_weights, "bootstrap weights"));
+    KUA__TRY(KUA__NEW_ARRAY(&s->packed, n_packed, "bootstrap columns"));
+    KUA__TRY(KUA__NEW_ARRAY(&s->part, n_sums, "bootstrap sums"));
+    KUA__TRY(KUA__NEW_ARRAY(&s->sum, n_sums, "bootstrap sums"));
+    KUA__TRY(KUA__NEW_ZEROED(&s->status, threads, "thread states"));
+    kua__parallel_chunks(s->resamples, s->group, resample, s);
+    for (size_t t = 0; t < threads; t++) {
+        /* the message stayed with the worker */
+        if (s->status[t] == KUA_NOMEM) return kua__fail_nomem(0, "a bootstrap's products");
+        if (s->status[t]) return kua__fail(s->status[t], "bootstrap: a matrix product failed");
+    }
+    return KUA_OK;
 }
 
 kua_status kua__bootstrap(const float *const *columns, size_t n_columns, size_t n, size_t resamples,
                           uint64_t seed, double *out)
 {
     assert(columns && out);
-    assert(n >= 1 && n < UINT32_MAX && resamples >= 1);
+    assert(n_columns >= 1 && resamples >= 1);
+    assert(n >= 1 && n < UINT32_MAX);
     sampler s = {.columns = columns,
                  .n_columns = n_columns,
                  .n = n,
                  .resamples = resamples,
+                 .group = KUA__MAX(GROUP_MIN, KUA__MIN(GROUP_MAX, WEIGHTS / n)),
                  .seed = seed,
                  .out = out};
-    KUA__TRY(KUA__NEW_ARRAY(&s.weight, (size_t)kua__threads() * n, "bootstrap weights"));
-    kua__parallel_chunks(resamples, 8, resample, &s);
+    kua_status st = run_sampler(&s);
     kua__free(s.weight);
-    return KUA_OK;
+    kua__free(s.packed);
+    kua__free(s.part);
+    kua__free(s.sum);
+    kua__free(s.status);
+    return st;
 }
 
 static int by_value(const void *a, const void *b)
@@ -110,8 +150,8 @@ kua__interval kua__interval_make(double mean, const double *replicates, const do
     size_t below = 0, above = 0;
     for (size_t b = 0; b < resamples; b++) {
         scratch[b] = replicates[b] - (other ? other[b] : 0);
-        below += scratch[b] <= 0;
-        above += scratch[b] >= 0;
+        below += scratch[b] <= ZERO;
+        above += scratch[b] >= -ZERO;
     }
     qsort(scratch, resamples, sizeof(*scratch), by_value);
     double n = (double)resamples, p = 2 * (double)KUA__MIN(below, above) / n;
@@ -130,7 +170,8 @@ kua_status kua__interval_difference(const float *a, const float *b, size_t n, si
     float *difference = NULL;
     double *replicates = NULL, sum = 0;
     KUA__TRY(KUA__NEW_ARRAY(&difference, n, "differences of users"));
-    kua_status st = KUA__NEW_ARRAY(&replicates, 2 * resamples, "bootstrap replicates");
+    size_t n_replicates = 2 * resamples;
+    kua_status st = KUA__NEW_ARRAY(&replicates, n_replicates, "bootstrap replicates");
     for (size_t u = 0; u < n; u++) {
         difference[u] = a[u] - b[u];
         sum += difference[u];
