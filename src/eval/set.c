@@ -166,6 +166,7 @@ static int by_number(const void *a, const void *b)
 static size_t sort_unique(uint32_t *item, size_t n)
 {
     size_t kept = 0;
+    if (n == 0) return 0;
     qsort(item, n, sizeof(*item), by_number);
     for (size_t i = 0; i < n; i++) {
         if (kept == 0 || item[kept - 1] != item[i]) item[kept++] = item[i];

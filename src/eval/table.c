@@ -36,14 +36,15 @@ static json_t *number(double x)
     return json_real(round(x * DECIMALS) / DECIMALS);
 }
 
+/* Both take `value` over, also where they fail; either may be NULL after an earlier failure. */
 static void put(table *t, json_t *object, const char *key, json_t *value)
 {
-    if (!object || json_object_set_new(object, key, value)) t->failed = true;
+    if (json_object_set_new(object, key, value)) t->failed = true;
 }
 
 static void push(table *t, json_t *array, json_t *value)
 {
-    if (!array || json_array_append_new(array, value)) t->failed = true;
+    if (json_array_append_new(array, value)) t->failed = true;
 }
 
 /* An object that already belongs to `object`; NULL only after a failure, which `put` then
@@ -303,7 +304,11 @@ static kua_status put_head(table *t, const kua__eval_row *row, json_t *out)
     put(t, out, "gini", number(gini));
     put(t, out, "eval_seconds", number(seconds));
     if (row->note) put(t, out, "note", json_string(row->note));
-    if (row->settings) put(t, out, "settings", json_deep_copy(row->settings));
+    if (row->settings) {
+        json_t *copy = json_deep_copy(row->settings);
+        if (!json_equal(copy, row->settings)) t->failed = true; /* it may lose members silently */
+        put(t, out, "settings", copy);
+    }
     if (row->seconds > 0) put(t, out, "seconds", number(row->seconds));
     if (row->bytes) put(t, out, "bytes", json_integer((json_int_t)row->bytes));
     return row->n_results > 1 ? put_spread(t, row, out) : KUA_OK;
@@ -332,11 +337,11 @@ static kua_status put_rows(table *t, size_t n_categories, json_t *rows, json_t *
 
 static kua_status build(table *t, const kua__table_options *o, json_t *root)
 {
-    json_t *rows = json_array(), **work = NULL;
+    json_t *rows, **work = NULL;
     if (o->title) put(t, root, "title", json_string(o->title));
     KUA__TRY(put_protocol(t, root));
     put(t, root, "baseline", json_string(t->rows[t->baseline].name));
-    put(t, root, "rows", rows);
+    put(t, root, "rows", rows = json_array());
     if (t->failed) return kua__fail_nomem(0, "a table");
     KUA__TRY(KUA__NEW_ZEROED(&work, 3 * t->n_rows, "rows"));
     t->slices = work + 2 * t->n_rows;
@@ -345,7 +350,7 @@ static kua_status build(table *t, const kua__table_options *o, json_t *root)
     for (size_t k = 0; !st && k < 3; k++) {
         const char *key = (const char *[]){"metrics", "intervals", "slices"}[k];
         json_t *value = json_object_get(json_array_get(rows, 0), key);
-        put(t, root, key, json_deep_copy(value));
+        put(t, root, key, json_incref(value));
     }
     return !st && t->failed ? kua__fail_nomem(0, "a table") : st;
 }

@@ -192,6 +192,8 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     fixture *f = make();
     kua_status st;
+    json_t *settings = json_pack("{s:i, s:[f]}", "neighbours", 20, "decay", .7);
+    f->rows[0].settings = settings;
     TEST_EVERY_ALLOCATION(st)
     {
         json_t *table = NULL;
@@ -201,9 +203,11 @@ static void every_allocation_may_fail(void **state)
                              &table);
         if (!st) st = kua__table_text(table, true, &text);
         if (!st) st = kua__per_user_write(test_temp_path("oom.tsv"), &f->set, f->rows, 1);
+        if (!st) st = kua__json_save(test_temp_path("oom.json"), table);
         kua__buf_release(&text);
         json_decref(table);
     }
+    json_decref(settings);
     drop(f);
 }
 
