@@ -198,7 +198,7 @@
       const width = Math.max(220, host.clientWidth);
       plot = new uPlot({
         width, height: o.height, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1e3), "UTC"),
-        scales: { x: { time: o.time, distr: o.logx ? 3 : 1 }, y: { distr: o.logy ? 3 : 1, range: o.logy ? undefined : o.zero ? (u, min, max) => [0, max * 1.08 || 1] : undefined } },
+        scales: { x: { time: o.time, distr: o.logx ? 3 : 1, range: o.logx ? (u, min, max) => [min / 1.25, max * 1.25] : undefined }, y: { distr: o.logy ? 3 : 1, range: o.logy ? undefined : o.zero ? (u, min, max) => [0, max * 1.08 || 1] : undefined } },
         axes: [axis({ incrs: o.whole ? [1, 2, 5, 10, 20, 50, 100] : undefined, label: o.xlabel, labelSize: o.xlabel ? 20 : 0, values: o.xvalues ? (u, v) => v.map((k) => (k === null ? "" : o.xvalues(k))) : undefined, splits: o.xsplits ? () => o.xsplits : undefined, filter: o.xsplits ? (u, s) => s : undefined }), axis({ size: 68, values: (u, v) => v.map((k) => (k === null ? "" : o.unit(k))) })],
         series: [{ label: o.xname || "x", value: o.xvalues ? (u, v) => (v === null ? "–" : o.xvalues(v)) : o.time ? (u, v) => (v === null ? "–" : day(v)) : undefined }].concat(series.map((s, i) => ({
           label: s.name, stroke: css(palette[(s.color === undefined ? i : s.color) % palette.length]), width: 2, dash: s.dash, spanGaps: true,
@@ -233,8 +233,8 @@
     if (!data) return;
     const parts = [];
     const domains = list(data.domains);
-    if (domains.length) parts.push(card("Categories of the shop", null, h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "category"), ["articles", "people", "events", "from – to"].map((t) => h("th", { class: "n" }, t)))),
-      h("tbody", {}, domains.map((d) => h("tr", {}, h("td", {}, d.name, d.role && h("span", { class: "tag " + (d.role === "target" ? "on" : "off") }, d.role)), [d.items, d.users, d.events].map((n) => h("td", { class: "n" }, count(n))), h("td", { class: "n" }, d.first ? day(d.first).slice(0, 7) + " – " + day(d.last).slice(0, 7) : "no clock"))))))));
+    if (domains.length) parts.push(card("Categories of the shop", null, h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "category"), ["articles", "people", "events", "from – to"].map((t, i) => h("th", { class: i === 3 ? "n span" : "n" }, t)))),
+      h("tbody", {}, domains.map((d) => h("tr", {}, h("td", {}, d.name, d.role && h("span", { class: "tag " + (d.role === "target" ? "on" : "off") }, d.role)), [d.items, d.users, d.events].map((n) => h("td", { class: "n" }, count(n))), h("td", { class: "n span" }, d.first ? day(d.first).slice(0, 7) + " – " + day(d.last).slice(0, 7) : "no clock"))))))));
     const names = domains.map((d) => d.name), shared = list(data.shared_users);
     if (names.length > 1 && shared.length) {
       const cells = names.map((a, i) => names.map((b, j) => (i === j ? domains[i].users : 0)));
@@ -283,8 +283,8 @@
     if (s && list(s.events).length > 1) {
       const ticks = { xsplits: s.events, xvalues: (v) => (v >= 1e6 ? (v / 1e6).toFixed(2) + "M" : Math.round(v / 1e3) + "k"), logx: true, logy: true, xname: "events", xlabel: "events" };
       const time = h("div", { class: "chart" }), memory = h("div", { class: "chart" });
-      parts.push(card("Time as the shop grows", "Both axes logarithmic: a straight line at 45° means twice the events, twice the time.", time));
-      chart(time, list(s.steps).map((l) => ({ name: l.name, y: l.seconds })), s.events, Object.assign({ unit: (v) => seconds(v) }, ticks));
+      parts.push(card("Time as the shop grows", "Both axes are logarithmic.", time));
+      chart(time, list(s.steps).map((l) => ({ name: l.name, y: l.seconds })), s.events, Object.assign({ unit: (v) => (v < 1 ? seconds(v) : v.toFixed(v < 10 && v % 1 ? 1 : 0) + " s") }, ticks));
       if (list(s.bytes).length) { parts.push(card("Memory as the shop grows", null, memory)); chart(memory, [{ name: "peak memory", y: s.bytes }], s.events, Object.assign({}, ticks, { logy: false, zero: true, unit: bytes })); }
     }
     if (parts.length) section("What does it cost?", D.machine, h("div", { class: "grid2" }, parts));
