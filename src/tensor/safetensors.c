@@ -1,0 +1,427 @@
+/* safetensors.c - reading tensors from files that nobody vouches for.
+ *
+ * Order of checks, each of which makes the next one safe:
+ *   the file holds 8 bytes; they state a header length that is under the limit and inside the file;
+ * the header is one JSON object without duplicate names; each entry has a known type, a shape whose
+ * product does not overflow, offsets inside the data, and as many bytes as the shape needs; sorted
+ * by offset, the entries cover the data from its first byte to its last without a hole or an
+ * overlap.
+ *
+ * Invariants
+ *   I1  every kua__tensor's [data, data + bytes) lies inside the mapping.
+ *   I2  tensors[] is in the order of the data; by_name holds its indices, sorted by name, for
+ * binary search. I3  names are the keys of `header`, which lives as long as the file.
+ *
+ * The converters read element by element through memcpy: offsets in a file need not be aligned.
+ */
+#include "tensor/safetensors.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+
+struct kua__safetensors {
+    kua__map map; /* of an opened file; {0} where the memory is the caller's */
+    char *path;
+    json_t *header;
+    kua__tensor *tensors;
+    uint32_t *by_name;
+    size_t n;
+};
+
+static const struct {
+    const char *name;
+    size_t size;
+} dtypes[KUA__DTYPE_COUNT] = {
+#define X(name, size) {#name, size},
+    KUA__DTYPE_MAP(X)
+#undef X
+};
+
+const char *kua__dtype_name(kua__dtype dtype)
+{
+    assert((unsigned)dtype < KUA__DTYPE_COUNT);
+    return dtypes[dtype].name;
+}
+
+size_t kua__dtype_size(kua__dtype dtype)
+{
+    assert((unsigned)dtype < KUA__DTYPE_COUNT);
+    return dtypes[dtype].size;
+}
+
+/* ---- the header ---- */
+
+/* What an entry's checks need beside it. */
+typedef struct entry {
+    const char *file, *name;
+    const json_t *json;
+    const char *data; /* the file's, behind the header */
+    size_t size;
+    kua__tensor *out;
+} entry;
+
+/* Names come from the file: shown cut, so that a message stays a line. */
+#define BAD(e, format, ...)                                                                        \
+    kua__fail(KUA_FORMAT, "%s: tensor \"%.80s\": " format, (e)->file, (e)->name, __VA_ARGS__)
+
+static kua_status read_dtype(entry *e)
+{
+    const char *text = json_string_value(json_object_get(e->json, "dtype"));
+    if (!text) return BAD(e, "%s", "dtype is missing or not a text");
+    for (int i = 0; i < KUA__DTYPE_COUNT; i++) {
+        if (kua__streq(text, dtypes[i].name)) {
+            e->out->dtype = (kua__dtype)i;
+            return KUA_OK;
+        }
+    }
+    return BAD(e, "dtype is \"%.20s\", known are F32 F16 BF16 I8 U8 I32 I64", text);
+}
+
+static kua_status read_shape(entry *e)
+{
+    const json_t *shape = json_object_get(e->json, "shape");
+    if (!json_is_array(shape)) return BAD(e, "%s", "shape is missing or not an array");
+    kua__tensor *t = e->out;
+    t->rank = json_array_size(shape);
+    if (t->rank > KUA__RANK_MAX)
+        return BAD(e, "shape has %zu dimensions, the limit is %d", t->rank, KUA__RANK_MAX);
+    t->count = 1;
+    bool overflow = false;
+    for (size_t i = 0; i < t->rank; i++) {
+        const json_t *d = json_array_get(shape, i);
+        int64_t n = json_is_integer(d) ? json_integer_value(d) : -1;
+        if (n < 0) return BAD(e, "dimension %zu of the shape is not a number from 0 on", i);
+        t->dim[i] = (size_t)n;
+        overflow = overflow || __builtin_mul_overflow(t->count, (size_t)n, &t->count);
+    }
+    overflow = overflow || __builtin_mul_overflow(t->count, dtypes[t->dtype].size, &t->bytes);
+    if (overflow) return BAD(e, "the product of the %zu dimensions overflows", t->rank);
+    return KUA_OK;
+}
+
+static kua_status read_offsets(entry *e)
+{
+    const json_t *pair = json_object_get(e->json, "data_offsets");
+    const json_t *a = json_array_get(pair, 0), *b = json_array_get(pair, 1);
+    if (json_array_size(pair) != 2 || !json_is_integer(a) || !json_is_integer(b))
+        return BAD(e, "%s", "data_offsets is missing or not two numbers");
+    int64_t begin = json_integer_value(a), end = json_integer_value(b);
+    if (begin < 0 || end < begin || (uint64_t)end > e->size) {
+        return BAD(e, "data_offsets are %" PRId64 "..%" PRId64 ", the file has %zu bytes of data",
+                   begin, end, e->size);
+    }
+    if ((uint64_t)(end - begin) != e->out->bytes) {
+        return BAD(e, "data_offsets span %" PRId64 " bytes, %zu elements of %s need %zu",
+                   end - begin, e->out->count, dtypes[e->out->dtype].name, e->out->bytes);
+    }
+    e->out->data = e->data + begin;
+    return KUA_OK;
+}
+
+static kua_status read_entry(entry *e)
+{
+    size_t n = strlen(e->name);
+    if (n == 0 || n > KUA__TENSOR_NAME_MAX)
+        return BAD(e, "the name has %zu bytes, expected 1..%d", n, KUA__TENSOR_NAME_MAX);
+    if (!json_is_object(e->json)) return BAD(e, "%s", "is not a JSON object");
+    e->out->name = e->name;
+    KUA__TRY(read_dtype(e));
+    KUA__TRY(read_shape(e));
+    return read_offsets(e);
+}
+
+static kua_status check_metadata(const kua__safetensors *f)
+{
+    json_t *meta = json_object_get(f->header, "__metadata__"), *value = NULL;
+    const char *key = NULL;
+    if (meta && !json_is_object(meta))
+        return kua__fail(KUA_FORMAT, "%s: __metadata__ is not a JSON object", f->path);
+    json_object_foreach(meta, key, value)
+    {
+        if (!json_is_string(value))
+            return kua__fail(KUA_FORMAT, "%s: __metadata__ \"%.80s\" is not a text", f->path, key);
+    }
+    return KUA_OK;
+}
+
+static kua_status read_entries(kua__safetensors *f, const char *data, size_t size)
+{
+    json_t *value = NULL;
+    const char *key = NULL;
+    json_object_foreach(f->header, key, value)
+    {
+        if (kua__streq(key, "__metadata__")) continue;
+        entry e = {f->path, key, value, data, size, &f->tensors[f->n]};
+        KUA__TRY(read_entry(&e));
+        f->n++;
+    }
+    return KUA_OK;
+}
+
+/* ---- order ---- */
+
+static int by_place(const void *a, const void *b)
+{
+    const kua__tensor *x = a, *y = b;
+    if (x->data != y->data) return (const char *)x->data < (const char *)y->data ? -1 : 1;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1; /* empty ones first */
+    return strcmp(x->name, y->name);
+}
+
+static kua_status check_cover(kua__safetensors *f, const char *data, size_t size)
+{
+    qsort(f->tensors, f->n, sizeof(*f->tensors), by_place);
+    size_t at = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        const kua__tensor *t = &f->tensors[i];
+        size_t begin = (size_t)((const char *)t->data - data);
+        if (begin < at) {
+            return kua__fail(KUA_FORMAT,
+                             "%s: tensors \"%.80s\" and \"%.80s\" overlap: byte %zu is in both",
+                             f->path, f->tensors[i - 1].name, t->name, begin);
+        }
+        if (begin > at) {
+            return kua__fail(KUA_FORMAT,
+                             "%s: tensor \"%.80s\" begins at byte %zu of the data, expected %zu",
+                             f->path, t->name, begin, at);
+        }
+        at += t->bytes;
+    }
+    if (at != size)
+        return kua__fail(KUA_FORMAT, "%s: %zu bytes of data, the tensors have %zu", f->path, size,
+                         at);
+    return KUA_OK;
+}
+
+static int by_tensor_name(const void *a, const void *b, void *ctx)
+{
+    const kua__tensor *t = ctx;
+    return strcmp(t[*(const uint32_t *)a].name, t[*(const uint32_t *)b].name);
+}
+
+static kua_status parse(kua__safetensors *f, const char *data, size_t n)
+{
+    if (n < 8)
+        return kua__fail(KUA_FORMAT, "%s: %zu bytes, a safetensors file has at least 8", f->path,
+                         n);
+    uint64_t length = 0;
+    for (int i = 7; i >= 0; i--)
+        length = length << 8 | (unsigned char)data[i];
+    if (length > n - 8 || length > KUA__TENSOR_HEADER_MAX) {
+        return kua__fail(KUA_FORMAT,
+                         "%s: the header claims %" PRIu64
+                         " bytes, the file has %zu, the limit is %d",
+                         f->path, length, n - 8, KUA__TENSOR_HEADER_MAX);
+    }
+    KUA__TRY(kua__json_parse(f->path, data + 8, (size_t)length, &f->header));
+    if (!json_is_object(f->header))
+        return kua__fail(KUA_FORMAT, "%s: the header is not a JSON object", f->path);
+    size_t entries = json_object_size(f->header);
+    if (entries > KUA__TENSORS_MAX)
+        return kua__fail(KUA_FORMAT, "%s: %zu tensors, the limit is %d", f->path, entries,
+                         KUA__TENSORS_MAX);
+    KUA__TRY(check_metadata(f));
+    KUA__TRY(KUA__NEW_ZEROED(&f->tensors, KUA__MAX(entries, 1), "a list of tensors"));
+    KUA__TRY(KUA__NEW_ZEROED(&f->by_name, KUA__MAX(entries, 1), "a list of tensor names"));
+    data += 8 + length;
+    n -= 8 + (size_t)length;
+    KUA__TRY(read_entries(f, data, n));
+    KUA__TRY(check_cover(f, data, n));
+    for (size_t i = 0; i < f->n; i++)
+        f->by_name[i] = (uint32_t)i;
+    qsort_r(f->by_name, f->n, sizeof(*f->by_name), by_tensor_name, f->tensors);
+    return KUA_OK;
+}
+
+/* ---- files ---- */
+
+static kua_status new_file(const char *path, kua__safetensors **out)
+{
+    KUA__TRY(KUA__NEW_ZEROED(out, 1, "a tensor file"));
+    (*out)->path = kua__strdup(path);
+    if ((*out)->path) return KUA_OK;
+    kua__free(*out);
+    *out = NULL;
+    return kua__fail_nomem(strlen(path) + 1, "a path");
+}
+
+kua_status kua__safetensors_parse(const char *name, const void *data, size_t n,
+                                  kua__safetensors **out)
+{
+    assert(name && (data || n == 0) && out);
+    *out = NULL;
+    kua__safetensors *f = NULL;
+    KUA__TRY(new_file(name, &f));
+    kua_status st = parse(f, data, n);
+    if (st)
+        kua__safetensors_close(f);
+    else
+        *out = f;
+    return st;
+}
+
+kua_status kua__safetensors_open(const char *path, kua__safetensors **out)
+{
+    assert(path && out);
+    *out = NULL;
+    kua__map map;
+    KUA__TRY(kua__map_open(&map, path));
+    kua_status st = kua__safetensors_parse(path, map.data, map.size, out);
+    if (st)
+        kua__map_close(&map);
+    else
+        (*out)->map = map;
+    return st;
+}
+
+void kua__safetensors_close(kua__safetensors *file)
+{
+    if (!file) return;
+    json_decref(file->header);
+    kua__free(file->tensors);
+    kua__free(file->by_name);
+    kua__free(file->path);
+    if (file->map.data) kua__map_close(&file->map);
+    kua__free(file);
+}
+
+/* ---- looking ---- */
+
+size_t kua__safetensors_count(const kua__safetensors *file)
+{
+    return file->n;
+}
+
+const kua__tensor *kua__safetensors_at(const kua__safetensors *file, size_t i)
+{
+    assert(i < file->n);
+    return &file->tensors[i];
+}
+
+const kua__tensor *kua__safetensors_find(const kua__safetensors *file, const char *name)
+{
+    assert(file && name);
+    size_t low = 0, high = file->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const kua__tensor *t = &file->tensors[file->by_name[mid]];
+        int order = strcmp(name, t->name);
+        if (order == 0) return t;
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}
+
+static const char *shape_text(size_t rank, const size_t *dim, char out[200])
+{
+    size_t at = 0;
+    out[at++] = '[';
+    for (size_t i = 0; i < rank; i++)
+        at += (size_t)snprintf(out + at, 200 - at, "%s%zu", i ? "," : "", dim[i]);
+    snprintf(out + at, 200 - at, "]");
+    return out;
+}
+
+kua_status kua__safetensors_need(const kua__safetensors *file, const char *name, size_t rank,
+                                 const size_t *dim, const kua__tensor **out)
+{
+    assert(rank <= KUA__RANK_MAX && (dim || rank == 0) && out);
+    *out = NULL;
+    const kua__tensor *t = kua__safetensors_find(file, name);
+    if (!t) return kua__fail(KUA_NOTFOUND, "%s: no tensor \"%s\"", file->path, name);
+    if (t->rank != rank || (rank && memcmp(t->dim, dim, rank * sizeof(*dim)) != 0)) {
+        char has[200], wants[200];
+        return kua__fail(KUA_SHAPE, "%s: tensor \"%s\" is %s, expected %s", file->path, name,
+                         shape_text(t->rank, t->dim, has), shape_text(rank, dim, wants));
+    }
+    *out = t;
+    return KUA_OK;
+}
+
+const char *kua__safetensors_meta(const kua__safetensors *file, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
+}
+
+const char *kua__safetensors_path(const kua__safetensors *file)
+{
+    return file->path;
+}
+
+/* ---- numbers ---- */
+
+/* IEEE half to single: exponent 0 is a multiple of 2^-24, 31 is infinity or not a number. */
+static float half_to_float(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ff;
+    union {
+        uint32_t bits;
+        float value;
+    } u;
+    if (exponent == 0) {
+        u.value = (float)mantissa * 0x1p-24f;
+        u.bits |= sign;
+    } else {
+        u.bits = sign | (exponent == 31 ? 255 : exponent + 112) << 23 | mantissa << 13;
+    }
+    return u.value;
+}
+
+static float bf16_to_float(uint16_t b)
+{
+    union {
+        uint32_t bits;
+        float value;
+    } u = {(uint32_t)b << 16};
+    return u.value;
+}
+
+static float same(float x)
+{
+    return x;
+}
+
+#define CONVERT(type, to_float)                                                                    \
+    for (size_t i = 0; i < n; i++) {                                                               \
+        type x;                                                                                    \
+        memcpy(&x, from + i * sizeof(x), sizeof(x));                                               \
+        out[i] = to_float(x);                                                                      \
+    }                                                                                              \
+    break
+
+void kua__tensor_to_f32(const kua__tensor *tensor, size_t first, size_t n, float *out)
+{
+    assert(first <= tensor->count && n <= tensor->count - first && (out || n == 0));
+    const char *from = (const char *)tensor->data + first * dtypes[tensor->dtype].size;
+    switch (tensor->dtype) {
+    case KUA__F32:
+        CONVERT(float, same);
+    case KUA__F16:
+        CONVERT(uint16_t, half_to_float);
+    case KUA__BF16:
+        CONVERT(uint16_t, bf16_to_float);
+    case KUA__I8:
+        CONVERT(int8_t, (float));
+    case KUA__U8:
+        CONVERT(uint8_t, (float));
+    case KUA__I32:
+        CONVERT(int32_t, (float));
+    case KUA__I64:
+        CONVERT(int64_t, (float));
+    case KUA__DTYPE_COUNT:
+        assert(!"a type out of the list");
+    }
+}
+
+const float *kua__tensor_f32(const kua__tensor *tensor)
+{
+    bool aligned = (uintptr_t)tensor->data % sizeof(float) == 0;
+    return tensor->dtype == KUA__F32 && aligned ? tensor->data : NULL;
+}
