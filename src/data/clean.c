@@ -12,9 +12,11 @@ static const struct {
     const char *name;
     const char *text;
 } entities[] = {
-    {"amp", "&"},       {"lt", "<"},        {"gt", ">"},       {"quot", "\""},     {"apos", "'"},      {"nbsp", " "},
-    {"reg", "\u00ae"},  {"copy", "\u00a9"}, {"trade", "\u2122"}, {"deg", "\u00b0"},  {"ndash", "\u2013"}, {"mdash", "\u2014"},
-    {"lsquo", "\u2018"}, {"rsquo", "\u2019"}, {"ldquo", "\u201c"}, {"rdquo", "\u201d"}, {"hellip", "\u2026"}, {"eacute", "\u00e9"},
+    {"amp", "&"},         {"lt", "<"},          {"gt", ">"},         {"quot", "\""},
+    {"apos", "'"},        {"nbsp", " "},        {"reg", "\u00ae"},   {"copy", "\u00a9"},
+    {"trade", "\u2122"},  {"deg", "\u00b0"},    {"ndash", "\u2013"}, {"mdash", "\u2014"},
+    {"lsquo", "\u2018"},  {"rsquo", "\u2019"},  {"ldquo", "\u201c"}, {"rdquo", "\u201d"},
+    {"hellip", "\u2026"}, {"eacute", "\u00e9"},
 };
 
 /* "&#233;" and "&#xe9;": the character's bytes into out; 0 where it is none. */
@@ -24,7 +26,9 @@ static size_t numeric_entity(const char *text, size_t n, char out[4])
     uint32_t code = 0;
     if (n <= (hex ? 1u : 0u)) return 0;
     for (size_t i = hex; i < n; i++) {
-        int digit = isdigit((unsigned char)text[i]) ? text[i] - '0' : isxdigit((unsigned char)text[i]) && hex ? (text[i] | 32) - 'a' + 10 : -1;
+        int digit = isdigit((unsigned char)text[i])           ? text[i] - '0'
+                    : isxdigit((unsigned char)text[i]) && hex ? (text[i] | 32) - 'a' + 10
+                                                              : -1;
         if (digit < 0 || code > 0x10ffff) return 0;
         code = code * (hex ? 16 : 10) + (uint32_t)digit;
     }
@@ -111,9 +115,11 @@ kua_status kua__clean_text(const char *text, size_t n, kua__buf *out)
     utf8proc_uint8_t *normal = NULL;
     utf8proc_ssize_t length = 0;
     if (!st && plain.len) {
-        length = utf8proc_map((const utf8proc_uint8_t *)plain.data, (utf8proc_ssize_t)plain.len, &normal,
-                              UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_IGNORE);
-        if (length < 0) st = length == UTF8PROC_ERROR_NOMEM ? kua__fail_nomem(plain.len, "a text") : KUA_OK;
+        length =
+            utf8proc_map((const utf8proc_uint8_t *)plain.data, (utf8proc_ssize_t)plain.len, &normal,
+                         UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_IGNORE);
+        if (length < 0)
+            st = length == UTF8PROC_ERROR_NOMEM ? kua__fail_nomem(plain.len, "a text") : KUA_OK;
         if (length >= 0) squeeze_blanks((const char *)normal, (size_t)length, out);
     }
     free(normal); /* utf8proc takes it from malloc */

@@ -1,12 +1,13 @@
 /* data/mapping.h - which columns of a shop's files mean what.
  *
- *     {"items":  {"item": "product_id", "domain": "department", "name": "name", "category": ["category", "type"],
- *                 "text": ["type", "category", "brand"], "price": "price"},
- *      "events": {"user": "household_id", "item": "product_id", "time": "timestamp", "value": "sales_value",
+ *     {"items":  {"item": "product_id", "domain": "department", "name": "name", "category":
+ * ["category", "type"], "text": ["type", "category", "brand"], "price": "price"}, "events":
+ * {"user": "household_id", "item": "product_id", "time": "timestamp", "value": "sales_value",
  *                 "type": "=purchase"}}
  *
- * A column's name, a list of them, or "=WORD" for a constant. What a mapping leaves out is found by the usual names:
- * RecBole's (user_id, item_id, timestamp, rating, title, categories, ...), Gorse's and plain ones (user, item, time).
+ * A column's name, a list of them, or "=WORD" for a constant. What a mapping leaves out is found by
+ * the usual names: RecBole's (user_id, item_id, timestamp, rating, title, categories, ...), Gorse's
+ * and plain ones (user, item, time).
  */
 #ifndef KUA_DATA_MAPPING_H
 #define KUA_DATA_MAPPING_H
@@ -43,12 +44,15 @@ typedef struct kua__bindings {
     kua__binding role[KUA__ROLES];
 } kua__bindings;
 
-/* Reads a mapping file; NULL path: the empty mapping. *out is owned (json_decref). KUA_FORMAT names the member. */
+/* Reads a mapping file; NULL path: the empty mapping. *out is owned (json_decref). KUA_FORMAT names
+ * the member. */
 kua_status kua__mapping_load(const char *path, json_t **out);
 kua_status kua__mapping_check(const char *name, const json_t *mapping);
 
-/* Binds `section` ("items", "events", "users") of a mapping to a file's columns. KUA_FORMAT: a column that the mapping
- * names is not in the file (the message lists those that are), or a required role has no column. */
-kua_status kua__mapping_bind(const json_t *mapping, const char *section, kua__reader *reader, kua__bindings *out);
+/* Binds `section` ("items", "events", "users") of a mapping to a file's columns. KUA_FORMAT: a
+ * column that the mapping names is not in the file (the message lists those that are), or a
+ * required role has no column. */
+kua_status kua__mapping_bind(const json_t *mapping, const char *section, kua__reader *reader,
+                             kua__bindings *out);
 
 #endif

@@ -1,9 +1,10 @@
 /* reader.c - one row at a time from delimited text and JSON Lines, over a mapped file.
  *
  * How it works
- *   A row's raw bytes are found first (a line, or for CSV lines until quotes balance); then the fields are copied into
- *   one buffer, NUL-terminated, and their offsets kept. Nothing else is allocated, and a row longer than the limit is an
- *   error after at most that many bytes, so that 100 MB without a line break cost no memory.
+ *   A row's raw bytes are found first (a line, or for CSV lines until quotes balance); then the
+ * fields are copied into one buffer, NUL-terminated, and their offsets kept. Nothing else is
+ * allocated, and a row longer than the limit is an error after at most that many bytes, so that 100
+ * MB without a line break cost no memory.
  */
 #include "data/reader.h"
 
@@ -23,16 +24,19 @@ struct kua__reader {
     uint64_t line, next_line;
     reader_kind kind;
     kua__ids columns;
-    kua__buf fields;  /* bytes of the row's fields */
-    size_t *offset;   /* [capacity] of each field in `fields` */
+    kua__buf fields; /* bytes of the row's fields */
+    size_t *offset;  /* [capacity] of each field in `fields` */
     size_t *length;
     size_t n_fields, capacity;
     char bad[160];
 };
 
-/* ---- finding a row -------------------------------------------------------------------------------------------------- */
+/* ---- finding a row
+ * --------------------------------------------------------------------------------------------------
+ */
 
-/* A CSV row ends at a line break outside quotes. Returns the row's end, or the size where quotes never close. */
+/* A CSV row ends at a line break outside quotes. Returns the row's end, or the size where quotes
+ * never close. */
 static size_t csv_row_end(const kua__reader *r, bool *balanced)
 {
     bool quoted = false;
@@ -55,7 +59,8 @@ static size_t line_end(const kua__reader *r)
 static uint64_t count_breaks(const char *text, size_t n)
 {
     uint64_t breaks = 0;
-    for (const char *p = text; (p = memchr(p, '\n', n - (size_t)(p - text))); p++) breaks++;
+    for (const char *p = text; (p = memchr(p, '\n', n - (size_t)(p - text))); p++)
+        breaks++;
     return breaks;
 }
 
@@ -69,11 +74,12 @@ static kua_status next_row(kua__reader *r, bool *more)
         size_t end = r->kind == READER_CSV ? csv_row_end(r, &balanced) : line_end(r);
         r->line = r->next_line;
         if (end - r->at > KUA__LINE_MAX) {
-            return kua__fail(KUA_FORMAT, "%s:%llu: the line is longer than %d bytes", r->name, (unsigned long long)r->line,
-                             KUA__LINE_MAX);
+            return kua__fail(KUA_FORMAT, "%s:%llu: the line is longer than %d bytes", r->name,
+                             (unsigned long long)r->line, KUA__LINE_MAX);
         }
         if (!balanced) {
-            return kua__fail(KUA_FORMAT, "%s:%llu: a quote opens here and never closes", r->name, (unsigned long long)r->line);
+            return kua__fail(KUA_FORMAT, "%s:%llu: a quote opens here and never closes", r->name,
+                             (unsigned long long)r->line);
         }
         r->row_at = r->at;
         r->row_end = end > r->at && r->data[end - 1] == '\r' ? end - 1 : end;
@@ -83,7 +89,8 @@ static kua_status next_row(kua__reader *r, bool *more)
     }
 }
 
-/* ---- cutting a row into fields -------------------------------------------------------------------------------------- */
+/* ---- cutting a row into fields
+ * -------------------------------------------------------------------------------------- */
 
 static kua_status field_begin(kua__reader *r)
 {
@@ -100,8 +107,8 @@ static void field_end(kua__reader *r)
 {
     r->length[r->n_fields] = r->fields.len - r->offset[r->n_fields];
     if (r->length[r->n_fields] > KUA__FIELD_MAX && !*r->bad) {
-        snprintf(r->bad, sizeof(r->bad), "field %zu has %zu bytes, at most %d are allowed", r->n_fields + 1,
-                 r->length[r->n_fields], KUA__FIELD_MAX);
+        snprintf(r->bad, sizeof(r->bad), "field %zu has %zu bytes, at most %d are allowed",
+                 r->n_fields + 1, r->length[r->n_fields], KUA__FIELD_MAX);
     }
     kua__buf_add(&r->fields, "", 1);
     r->n_fields++;
@@ -135,7 +142,9 @@ static const char *csv_field(kua__reader *r, const char *p, const char *end)
     }
     if (p < end) p++;
     if (p < end && *p != ',' && !*r->bad) {
-        snprintf(r->bad, sizeof(r->bad), "'%.20s' behind the closing quote of field %zu, expected a comma", p, r->n_fields + 1);
+        snprintf(r->bad, sizeof(r->bad),
+                 "'%.20s' behind the closing quote of field %zu, expected a comma", p,
+                 r->n_fields + 1);
     }
     const char *comma = memchr(p, ',', (size_t)(end - p));
     return comma ? comma : end;
@@ -152,7 +161,8 @@ static kua_status cut_csv(kua__reader *r)
     }
 }
 
-/* A JSON value as the text that a delimited file would hold; arrays of texts are joined by blanks. */
+/* A JSON value as the text that a delimited file would hold; arrays of texts are joined by blanks.
+ */
 static void add_json_value(kua__buf *buf, const json_t *value)
 {
     size_t i;
@@ -172,7 +182,8 @@ static void add_json_value(kua__buf *buf, const json_t *value)
         kua__buf_puts(buf, json_is_true(value) ? "true" : "false");
         break;
     case JSON_ARRAY:
-        json_array_foreach(value, i, element) {
+        json_array_foreach(value, i, element)
+        {
             if (i) kua__buf_puts(buf, " ");
             if (!json_is_array(element)) add_json_value(buf, element);
         }
@@ -185,10 +196,12 @@ static void add_json_value(kua__buf *buf, const json_t *value)
 static kua_status cut_jsonl(kua__reader *r)
 {
     json_error_t error;
-    json_t *row = json_loadb(r->data + r->row_at, r->row_end - r->row_at, JSON_REJECT_DUPLICATES, &error);
+    json_t *row =
+        json_loadb(r->data + r->row_at, r->row_end - r->row_at, JSON_REJECT_DUPLICATES, &error);
     kua_status st = KUA_OK;
     if (!json_is_object(row)) {
-        snprintf(r->bad, sizeof(r->bad), "not a JSON object: %.100s", row ? "another kind of value" : error.text);
+        snprintf(r->bad, sizeof(r->bad), "not a JSON object: %.100s",
+                 row ? "another kind of value" : error.text);
     }
     for (size_t c = 0; !st && c < r->columns.count; c++) {
         st = field_begin(r);
@@ -213,29 +226,37 @@ static kua_status cut_row(kua__reader *r)
     } else if (memchr(r->data + r->row_at, 0, n)) {
         snprintf(r->bad, sizeof(r->bad), "the line holds a zero byte");
     }
-    KUA__TRY(r->kind == READER_TABS ? cut_tabs(r) : r->kind == READER_CSV ? cut_csv(r) : cut_jsonl(r));
+    KUA__TRY(r->kind == READER_TABS  ? cut_tabs(r)
+             : r->kind == READER_CSV ? cut_csv(r)
+                                     : cut_jsonl(r));
     return kua__buf_status(&r->fields);
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------------- */
+/* ---- opening
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 /* "item_id:token" names the column item_id. */
 static kua_status read_header(kua__reader *r)
 {
     bool more = false;
     KUA__TRY(next_row(r, &more));
-    if (!more) return kua__fail(KUA_FORMAT, "%s: the file is empty, expected a header line", r->name);
+    if (!more)
+        return kua__fail(KUA_FORMAT, "%s: the file is empty, expected a header line", r->name);
     KUA__TRY(cut_row(r));
     if (*r->bad) return kua__fail(KUA_FORMAT, "%s:1: header: %s", r->name, r->bad);
     if (r->n_fields > KUA__COLUMNS_MAX) {
-        return kua__fail(KUA_FORMAT, "%s:1: %zu columns, at most %d are allowed", r->name, r->n_fields, KUA__COLUMNS_MAX);
+        return kua__fail(KUA_FORMAT, "%s:1: %zu columns, at most %d are allowed", r->name,
+                         r->n_fields, KUA__COLUMNS_MAX);
     }
     for (size_t c = 0; c < r->n_fields; c++) {
         const char *text = r->fields.data + r->offset[c];
         size_t n = strcspn(text, ":");
         uint32_t id = 0;
         KUA__TRY(kua__ids_add(&r->columns, text, n, &id));
-        if (id != c) return kua__fail(KUA_FORMAT, "%s:1: column '%.*s' appears twice", r->name, (int)KUA__MIN(n, 200), text);
+        if (id != c)
+            return kua__fail(KUA_FORMAT, "%s:1: column '%.*s' appears twice", r->name,
+                             (int)KUA__MIN(n, 200), text);
     }
     return KUA_OK;
 }
@@ -244,7 +265,10 @@ static kua_status check_start(const kua__reader *r)
 {
     const unsigned char *d = (const unsigned char *)r->data;
     if (r->size >= 2 && ((d[0] == 0xff && d[1] == 0xfe) || (d[0] == 0xfe && d[1] == 0xff))) {
-        return kua__fail(KUA_FORMAT, "%s: the file is UTF-16, expected UTF-8; iconv -f UTF-16 -t UTF-8 converts it", r->name);
+        return kua__fail(
+            KUA_FORMAT,
+            "%s: the file is UTF-16, expected UTF-8; iconv -f UTF-16 -t UTF-8 converts it",
+            r->name);
     }
     return KUA_OK;
 }
@@ -254,7 +278,9 @@ static kua_status reader_start(kua__reader *r)
     KUA__TRY(check_start(r));
     if (r->size >= 3 && !memcmp(r->data, "\xef\xbb\xbf", 3)) r->at = 3;
     r->next_line = 1;
-    r->kind = kua__has_suffix(r->name, ".csv") ? READER_CSV : kua__has_suffix(r->name, ".jsonl") ? READER_JSONL : READER_TABS;
+    r->kind = kua__has_suffix(r->name, ".csv")     ? READER_CSV
+              : kua__has_suffix(r->name, ".jsonl") ? READER_JSONL
+                                                   : READER_TABS;
     if (r->kind == READER_JSONL) {
         if (!r->size) return kua__fail(KUA_FORMAT, "%s: the file is empty", r->name);
         return KUA_OK;
@@ -271,7 +297,8 @@ static kua_status reader_make(const char *name, kua__reader **out)
     return (*out)->name ? KUA_OK : kua__fail_nomem(strlen(name) + 1, "a file's name");
 }
 
-kua_status kua__reader_open_memory(const char *name, const char *data, size_t size, kua__reader **out)
+kua_status kua__reader_open_memory(const char *name, const char *data, size_t size,
+                                   kua__reader **out)
 {
     kua_status st = reader_make(name, out);
     if (!st) {
@@ -315,7 +342,9 @@ void kua__reader_close(kua__reader *r)
     kua__free(r);
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 kua_status kua__reader_next(kua__reader *r, bool *more, const char **bad)
 {

@@ -1,48 +1,176 @@
-/* shop.c - building logs from events, and finding one's way in a shop. */
+/* data/shop.c - logs: events sorted by user, part and time; and the shop that owns them.
+ *
+ * How a log is built
+ *   A counting sort by user (stable, linear) and, inside each user whose events are not in order
+ *   already, a bottom-up merge sort by (part, time). Files mostly come in order, so that the second
+ *   step is mostly one comparison per event.
+ *
+ * Invariants
+ *   I1  user_at[0] == 0, user_at[n_users] == n_events, and it never falls.
+ *   I2  inside a user, (part, time) never falls; equal ones keep the order of the input.
+ *   I3  every item number is below n_items.
+ */
 #include "data/shop.h"
 
 #include <assert.h>
 #include <string.h>
 
 static const char *const type_names[KUA__EVENT_TYPES] = {
-    "view", "click", "cart", "purchase", "rating", "dislike", "search",
+    [KUA__EVENT_VIEW] = "view",     [KUA__EVENT_CLICK] = "click",
+    [KUA__EVENT_CART] = "cart",     [KUA__EVENT_PURCHASE] = "purchase",
+    [KUA__EVENT_RATING] = "rating", [KUA__EVENT_DISLIKE] = "dislike",
+    [KUA__EVENT_SEARCH] = "search",
 };
 
 const char *kua__event_type_name(kua__event_type type)
 {
-    assert(type < KUA__EVENT_TYPES);
+    assert(type >= 0 && type < KUA__EVENT_TYPES);
     return type_names[type];
 }
 
 bool kua__event_type_parse(const char *name, size_t n, uint8_t *out)
 {
-    for (uint8_t t = 0; t < KUA__EVENT_TYPES; t++) {
-        if (strlen(type_names[t]) == n && !memcmp(type_names[t], name, n)) {
-            *out = t;
+    assert((name || n == 0) && out);
+    for (size_t i = 0; i < KUA__EVENT_TYPES; i++) {
+        if (strlen(type_names[i]) == n && memcmp(type_names[i], name, n) == 0) {
+            *out = (uint8_t)i;
             return true;
         }
     }
     return false;
 }
 
-kua_status kua__shop_domain(const kua__shop *shop, const char *name, uint32_t *out)
+/* ---- sorting ---- */
+
+static bool comes_after(const kua__raw_event *a, const kua__raw_event *b)
 {
-    kua__buf names = {0};
-    for (uint32_t d = 0; d < shop->n_domains; d++) {
-        if (kua__streq(shop->domains[d].name, name)) {
-            kua__buf_release(&names);
-            *out = d;
-            return KUA_OK;
+    return a->part != b->part ? a->part > b->part : a->time > b->time;
+}
+
+static bool is_sorted(const kua__raw_event *e, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        if (comes_after(&e[i - 1], &e[i])) {
+            return false;
         }
-        kua__buf_printf(&names, "%s%s", d ? ", " : "", shop->domains[d].name);
     }
-    kua_status st = kua__fail(KUA_NOTFOUND, "no domain '%s'; there is: %s", name, names.len ? names.data : "none yet");
-    kua__buf_release(&names);
+    return true;
+}
+
+/* Merges the sorted runs [a, middle) and [middle, end) of `from` into `to`; the left one first
+ * where they are equal. */
+static void merge(const kua__raw_event *from, kua__raw_event *to, size_t a, size_t middle,
+                  size_t end)
+{
+    size_t left = a, right = middle;
+    for (size_t at = a; at < end; at++) {
+        bool take_right = left == middle || (right < end && comes_after(&from[left], &from[right]));
+        to[at] = from[take_right ? right++ : left++];
+    }
+}
+
+/* Sorts events[n] with room for as many in scratch. */
+static void sort_user(kua__raw_event *events, kua__raw_event *scratch, size_t n)
+{
+    kua__raw_event *from = events, *to = scratch;
+    for (size_t run = 1; run < n; run *= 2) {
+        for (size_t a = 0; a < n; a += 2 * run) {
+            merge(from, to, a, KUA__MIN(a + run, n), KUA__MIN(a + 2 * run, n));
+        }
+        kua__raw_event *other = from;
+        from = to;
+        to = other;
+    }
+    if (from != events) {
+        memcpy(events, from, n * sizeof(*events));
+    }
+}
+
+/* Fills user_at and leaves `events` sorted; scratch[n]. */
+static void sort_events(kua__raw_event *events, kua__raw_event *scratch, size_t n, size_t n_users,
+                        size_t *user_at)
+{
+    memset(user_at, 0, (n_users + 1) * sizeof(*user_at));
+    for (size_t e = 0; e < n; e++) {
+        assert(events[e].user < n_users);
+        user_at[events[e].user + 1]++;
+    }
+    for (size_t u = 0; u < n_users; u++) {
+        user_at[u + 1] += user_at[u];
+    }
+    for (size_t e = 0; e < n; e++) {
+        scratch[user_at[events[e].user]++] = events[e];
+    }
+    memmove(user_at + 1, user_at, n_users * sizeof(*user_at)); /* each had run on to the next */
+    user_at[0] = 0;
+    memcpy(events, scratch, n * sizeof(*events));
+    for (size_t u = 0; u < n_users; u++) {
+        size_t at = user_at[u], count = user_at[u + 1] - at;
+        if (!is_sorted(events + at, count)) {
+            sort_user(events + at, scratch, count);
+        }
+    }
+}
+
+/* ---- logs ---- */
+
+static bool has_parts(const kua__raw_event *events, size_t n)
+{
+    for (size_t e = 0; e < n; e++) {
+        if (events[e].part != KUA__PART_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static kua_status log_reserve(kua__log *log, bool parts)
+{
+    KUA__TRY(KUA__NEW_ARRAY(&log->user_at, log->n_users + 1, "offsets of users"));
+    KUA__TRY(KUA__NEW_ARRAY(&log->item, log->n_events, "items of events"));
+    KUA__TRY(KUA__NEW_ARRAY(&log->time, log->n_events, "times of events"));
+    KUA__TRY(KUA__NEW_ARRAY(&log->value, log->n_events, "values of events"));
+    KUA__TRY(KUA__NEW_ARRAY(&log->type, log->n_events, "types of events"));
+    return parts ? KUA__NEW_ARRAY(&log->part, log->n_events, "parts of events") : KUA_OK;
+}
+
+static void log_fill(kua__log *log, const kua__raw_event *events)
+{
+    for (size_t e = 0; e < log->n_events; e++) {
+        assert(events[e].item < log->n_items && events[e].type < KUA__EVENT_TYPES);
+        log->item[e] = events[e].item;
+        log->time[e] = events[e].time;
+        log->value[e] = events[e].value;
+        log->type[e] = events[e].type;
+        if (log->part) {
+            log->part[e] = events[e].part;
+        }
+    }
+}
+
+kua_status kua__log_build(kua__log *log, size_t n_users, size_t n_items, kua__raw_event *events,
+                          size_t n, bool has_clock)
+{
+    assert(log && (events || n == 0));
+    assert(n_users > 0 || n == 0);
+    *log =
+        (kua__log){.n_users = n_users, .n_items = n_items, .n_events = n, .has_clock = has_clock};
+    kua__raw_event *scratch = NULL;
+    kua_status st = log_reserve(log, has_parts(events, n));
+    if (!st) st = KUA__NEW_ARRAY(&scratch, n, "events to sort");
+    if (!st) {
+        sort_events(events, scratch, n, n_users, log->user_at);
+        log_fill(log, events);
+    } else {
+        kua__log_release(log);
+    }
+    kua__free(scratch);
     return st;
 }
 
 void kua__log_release(kua__log *log)
 {
+    assert(log);
     kua__free(log->user_at);
     kua__free(log->item);
     kua__free(log->time);
@@ -52,96 +180,41 @@ void kua__log_release(kua__log *log)
     *log = (kua__log){0};
 }
 
+/* ---- shops ---- */
+
+kua_status kua__shop_domain(const kua__shop *shop, const char *name, uint32_t *out)
+{
+    assert(shop && name && out);
+    for (size_t d = 0; d < shop->n_domains; d++) {
+        if (kua__streq(shop->domains[d].name, name)) {
+            *out = (uint32_t)d;
+            return KUA_OK;
+        }
+    }
+    kua__buf names = {0};
+    for (size_t d = 0; d < shop->n_domains; d++) {
+        kua__buf_printf(&names, "%s%s", d ? ", " : "", shop->domains[d].name);
+    }
+    kua_status st = kua__buf_status(&names);
+    if (!st) {
+        st = kua__fail(KUA_NOTFOUND, "no domain is called '%s', there are: %s", name,
+                       shop->n_domains ? names.data : "none");
+    }
+    kua__buf_release(&names);
+    return st;
+}
+
 void kua__shop_free(kua__shop *shop)
 {
-    if (!shop) return;
-    for (size_t d = 0; d < shop->n_domains; d++) kua__log_release(&shop->domains[d].log);
+    if (!shop) {
+        return;
+    }
+    for (size_t d = 0; d < shop->n_domains; d++) {
+        kua__log_release(&shop->domains[d].log);
+    }
     kua__free(shop->domains);
     kua__free(shop->items);
     kua__ids_release(&shop->users);
     kua__arena_release(&shop->arena);
     kua__free(shop);
-}
-
-/* ---- building a log: a counting sort by user, then a stable merge sort by part and time inside each ------------------- */
-
-static bool event_after(const kua__raw_event *a, const kua__raw_event *b)
-{
-    return a->part > b->part || (a->part == b->part && a->time > b->time);
-}
-
-/* Merges the sorted halves of e[n] by way of spare[n]; equal events keep their order. */
-static void merge_halves(kua__raw_event *e, size_t half, size_t n, kua__raw_event *spare)
-{
-    memcpy(spare, e, half * sizeof(*e));
-    size_t left = 0, right = half, at = 0;
-    while (left < half && right < n) e[at++] = event_after(&spare[left], &e[right]) ? e[right++] : spare[left++];
-    while (left < half) e[at++] = spare[left++];
-}
-
-static void sort_events(kua__raw_event *e, size_t n, kua__raw_event *spare)
-{
-    if (n < 2) return;
-    size_t half = n / 2;
-    sort_events(e, half, spare);
-    sort_events(e + half, n - half, spare);
-    if (event_after(&e[half - 1], &e[half])) merge_halves(e, half, n, spare);
-}
-
-static kua_status log_allocate(kua__log *log, size_t n_users, size_t n, bool parts)
-{
-    KUA__TRY(KUA__NEW_ZEROED(&log->user_at, n_users + 1, "offsets of a log"));
-    KUA__TRY(KUA__NEW_ARRAY(&log->item, n, "items of a log"));
-    KUA__TRY(KUA__NEW_ARRAY(&log->time, n, "times of a log"));
-    KUA__TRY(KUA__NEW_ARRAY(&log->value, n, "values of a log"));
-    KUA__TRY(KUA__NEW_ARRAY(&log->type, n, "types of a log"));
-    return parts ? KUA__NEW_ARRAY(&log->part, n, "parts of a log") : KUA_OK;
-}
-
-/* Puts events in user order (stable), times sorted inside each user, into `sorted`. */
-static void order_events(const size_t *user_at, size_t n_users, const kua__raw_event *events, size_t n, size_t *next,
-                         kua__raw_event *sorted, kua__raw_event *spare)
-{
-    memcpy(next, user_at, n_users * sizeof(*next));
-    for (size_t i = 0; i < n; i++) sorted[next[events[i].user]++] = events[i];
-    for (size_t u = 0; u < n_users; u++) sort_events(sorted + user_at[u], user_at[u + 1] - user_at[u], spare);
-}
-
-static void log_fill(kua__log *log, const kua__raw_event *e)
-{
-    for (size_t i = 0; i < log->n_events; i++) {
-        log->item[i] = e[i].item;
-        log->time[i] = e[i].time;
-        log->value[i] = e[i].value;
-        log->type[i] = e[i].type;
-        if (log->part) log->part[i] = e[i].part;
-    }
-}
-
-kua_status kua__log_build(kua__log *log, size_t n_users, size_t n_items, kua__raw_event *events, size_t n, bool has_clock)
-{
-    kua_status st;
-    kua__raw_event *spare = NULL, *sorted = NULL;
-    size_t *next = NULL;
-    bool parts = false;
-    *log = (kua__log){.n_users = n_users, .n_items = n_items, .n_events = n, .has_clock = has_clock};
-    for (size_t i = 0; i < n; i++) {
-        assert(events[i].user < n_users && events[i].item < n_items);
-        parts |= events[i].part != KUA__PART_NONE;
-    }
-    KUA__GOTO(st, log_allocate(log, n_users, n, parts));
-    KUA__GOTO(st, KUA__NEW_ARRAY(&sorted, n, "events being sorted"));
-    KUA__GOTO(st, KUA__NEW_ARRAY(&spare, n, "events being sorted"));
-    KUA__GOTO(st, KUA__NEW_ARRAY(&next, n_users, "offsets of a log"));
-    for (size_t i = 0; i < n; i++) log->user_at[events[i].user + 1]++;
-    for (size_t u = 0; u < n_users; u++) log->user_at[u + 1] += log->user_at[u];
-    order_events(log->user_at, n_users, events, n, next, sorted, spare);
-    memcpy(events, sorted, n * sizeof(*events));
-    log_fill(log, events);
-done:
-    kua__free(spare);
-    kua__free(sorted);
-    kua__free(next);
-    if (st) kua__log_release(log);
-    return st;
 }
