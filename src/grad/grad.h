@@ -181,11 +181,24 @@ kua__var *kua__lstm(kua__tape *t, kua__var *x, kua__ragged seq, kua__var *w, kua
 kua__var *kua__gru(kua__tape *t, kua__var *x, kua__ragged seq, kua__var *w, kua__var *u,
                    kua__var *b, kua__var *bu);
 
+/* Attention with `heads` heads inside each sequence: q, k, v [tokens,d], d divisible by heads;
+ * causal: a token sees itself and those before it. The score matrix exists per sequence and head
+ * only. */
+kua__var *kua__attention(kua__tape *t, kua__var *q, kua__var *k, kua__var *v, kua__ragged seq,
+                         size_t heads, bool causal);
+/* The same for q, k, v side by side in one matrix [tokens,3d], as one linear layer gives them. */
+kua__var *kua__self_attention(kua__tape *t, kua__var *qkv, kua__ragged seq, size_t heads,
+                              bool causal);
+
 kua__var *kua__sum(kua__tape *t, kua__var *x);  /* 1x1 */
 kua__var *kua__mean(kua__tape *t, kua__var *x); /* 1x1; 0 where x is empty */
 /* Mean over the rows of -log softmax(logits)[target]; rows with target KUA__NO_ID do not count.
  * 1x1. */
 kua__var *kua__cross_entropy(kua__tape *t, kua__var *logits, const uint32_t *target);
+/* Mean over the rows of -log softmax(h w^T)[target]: h [n,d], an item table w [m,d]. The n x m
+ * logits exist a chunk at a time only. Rows with target KUA__NO_ID do not count. target lives until
+ * reset. */
+kua__var *kua__softmax_loss(kua__tape *t, kua__var *h, kua__var *w, const uint32_t *target);
 /* Mean over all elements of the binary cross-entropy with targets in [0,1], [rows,cols] like
  * logits. */
 kua__var *kua__bce(kua__tape *t, kua__var *logits, const float *target);

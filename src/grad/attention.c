@@ -1,0 +1,270 @@
+/* attention.c - scaled dot-product attention with several heads over ragged sequences (Vaswani et
+ * al., "Attention is all you need", 2017).
+ *
+ * Nothing is padded: the unit of work is one head of one sequence, whose L x L score matrix lives
+ * in the scratch of the thread that works on it and nowhere else. The backward pass computes the
+ * shares again instead of keeping them: with short sequences that costs less than memory traffic,
+ * and with long ones the shares of a whole batch would be most of a step's memory.
+ *
+ *     share = softmax(q k^T / sqrt(width))     over the keys that a query may see
+ *     y     = share v
+ *
+ * Histories of shops are short (median 5 to 9 events): below SHORT tokens rows are multiplied by
+ * the dot and axpy kernels, which skip what a causal mask hides; above by matrix products.
+ *
+ * Invariants
+ *   A1  Every token belongs to exactly one sequence, so units write disjoint parts of y and of the
+ *       gradients: who does a unit changes no bit.
+ *   A2  Shares of hidden keys are exactly 0 wherever a matrix product reads them.
+ */
+#include "grad/apply.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdatomic.h>
+
+#include "tensor/gemm.h"
+
+enum { SHORT = 40 };
+
+/* One of q, k, v: where its rows are, and where their gradients go (NULL: not wanted). */
+typedef struct stream {
+    kua__var *x;
+    size_t first_col;
+    float *grad;
+    bool add;
+} stream;
+
+typedef struct attention {
+    stream q, k, v;
+    kua__var *y;
+    kua__ragged seq;
+    size_t heads, width; /* of a head */
+    bool causal;
+    size_t longest;
+    float *scratch;      /* [threads, 2, longest, longest] */
+    _Atomic bool failed; /* a matrix product ran out of memory */
+} attention;
+
+/* One head of one sequence. */
+typedef struct unit {
+    attention *op;
+    size_t n, row, col; /* tokens, first row, first column in y */
+    float scale;
+    float *share, *dshare; /* [n, n] */
+} unit;
+
+static const float *row_of(const unit *u, const stream *s, size_t i)
+{
+    return s->x->value + (u->row + i) * s->x->cols + s->first_col + u->col;
+}
+
+static float *grad_row(const unit *u, const stream *s, size_t i)
+{
+    return s->grad + (u->row + i) * s->x->cols + s->first_col + u->col;
+}
+
+static float *y_row(const unit *u, float *base, size_t i)
+{
+    return base + (u->row + i) * u->op->y->cols + u->col;
+}
+
+/* How many keys query i sees: they are the first ones. */
+static size_t seen(const unit *u, size_t i)
+{
+    return u->op->causal ? i + 1 : u->n;
+}
+
+static void multiply(const unit *u, bool ta, bool tb, size_t m, size_t n, size_t k, float alpha,
+                     const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
+                     size_t ldc)
+{
+    if (kua__gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)) u->op->failed = true;
+}
+
+/* out[i, j] = scale a_i . b_j for the keys j that i sees; a and b are rows `a_stride` and
+ * `b_stride` apart. */
+static void dots(const unit *u, const float *a, size_t a_stride, const float *b, size_t b_stride,
+                 float scale, float *out)
+{
+    size_t n = u->n, width = u->op->width;
+    if (n >= SHORT) {
+        multiply(u, false, true, n, n, width, scale, a, a_stride, b, b_stride, 0, out, n);
+        return;
+    }
+    const kua__kernels *kern = kua__kernels_get();
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < seen(u, i); j++)
+            out[i * n + j] = scale * kern->dot(a + i * a_stride, b + j * b_stride, width);
+    }
+}
+
+/* out_i += scale sum over j of weight[i, j] b_j, or with the weights transposed. */
+static void mix(const unit *u, const float *weight, bool transposed, const float *b,
+                size_t b_stride, float scale, float *out, size_t out_stride)
+{
+    size_t n = u->n, width = u->op->width;
+    if (n >= SHORT) {
+        multiply(u, transposed, false, n, width, n, scale, weight, n, b, b_stride, 1, out,
+                 out_stride);
+        return;
+    }
+    const kua__kernels *kern = kua__kernels_get();
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < seen(u, i); j++) {
+            size_t to = transposed ? j : i, from = transposed ? i : j;
+            kern->axpy(out + to * out_stride, b + from * b_stride, scale * weight[i * n + j],
+                       width);
+        }
+    }
+}
+
+static void compute_shares(const unit *u)
+{
+    const attention *op = u->op;
+    size_t n = u->n;
+    dots(u, row_of(u, &op->q, 0), op->q.x->cols, row_of(u, &op->k, 0), op->k.x->cols, u->scale,
+         u->share);
+    for (size_t i = 0; i < n; i++) {
+        float *row = u->share + i * n;
+        kua__kernels_get()->softmax(row, row, seen(u, i));
+        memset(row + seen(u, i), 0, (n - seen(u, i)) * sizeof(*row)); /* A2 */
+    }
+}
+
+static void clear_rows(float *first, size_t stride, size_t rows, size_t width)
+{
+    for (size_t i = 0; i < rows; i++)
+        memset(first + i * stride, 0, width * sizeof(*first));
+}
+
+static void forward_unit(const unit *u)
+{
+    const attention *op = u->op;
+    float *y = y_row(u, op->y->value, 0);
+    compute_shares(u);
+    clear_rows(y, op->y->cols, u->n, op->width);
+    mix(u, u->share, false, row_of(u, &op->v, 0), op->v.x->cols, 1, y, op->y->cols);
+}
+
+/* The part of a stream's gradient that belongs to this unit, ready to be added to. */
+static float *open_grad(const unit *u, const stream *s)
+{
+    if (!s->grad) return NULL;
+    float *grad = grad_row(u, s, 0);
+    if (!s->add) clear_rows(grad, s->x->cols, u->n, u->op->width);
+    return grad;
+}
+
+static void backward_unit(const unit *u)
+{
+    const attention *op = u->op;
+    size_t n = u->n, y_stride = op->y->cols;
+    const float *dy = y_row(u, op->y->grad, 0);
+    compute_shares(u);
+    float *dv = open_grad(u, &op->v);
+    if (dv) mix(u, u->share, true, dy, y_stride, 1, dv, op->v.x->cols);
+    if (!op->q.grad && !op->k.grad) return;
+    dots(u, dy, y_stride, row_of(u, &op->v, 0), op->v.x->cols, 1, u->dshare);
+    for (size_t i = 0; i < n; i++) {
+        float *row = u->dshare + i * n;
+        kua__kernels_get()->softmax_back(row, u->share + i * n, row, seen(u, i), false);
+        memset(row + seen(u, i), 0, (n - seen(u, i)) * sizeof(*row)); /* A2 */
+    }
+    float *dq = open_grad(u, &op->q), *dk = open_grad(u, &op->k);
+    if (dq)
+        mix(u, u->dshare, false, row_of(u, &op->k, 0), op->k.x->cols, u->scale, dq, op->q.x->cols);
+    if (dk)
+        mix(u, u->dshare, true, row_of(u, &op->q, 0), op->q.x->cols, u->scale, dk, op->k.x->cols);
+}
+
+static void units_task(void *ctx, int thread, size_t first, size_t last)
+{
+    attention *op = ctx;
+    size_t square = op->longest * op->longest;
+    float *share = op->scratch + (size_t)thread * 2 * square;
+    for (size_t i = first; i < last; i++) {
+        size_t s = i / op->heads, head = i % op->heads, row = op->seq.at[s];
+        unit u = {
+            op,    op->seq.at[s + 1] - row, row, head * op->width, 1.0f / sqrtf((float)op->width),
+            share, share + square};
+        if (u.n == 0) continue;
+        if (op->y->grad)
+            backward_unit(&u);
+        else
+            forward_unit(&u);
+    }
+}
+
+/* All units, forward or (where y has a gradient) backward. */
+static void run_units(kua__tape *t, attention *op)
+{
+    size_t square = op->longest * op->longest;
+    if (square == 0) return;
+    op->scratch = kua__tape_scratch(t, (size_t)kua__threads() * 2 * square);
+    if (!op->scratch) return;
+    size_t grain = op->longest >= 64 ? 1 : 16;
+    kua__parallel_chunks(op->seq.n * op->heads, grain, units_task, op);
+    if (op->failed) kua__tape_fail(t, KUA_NOMEM, "attention: out of memory in a matrix product");
+}
+
+static void attention_back(kua__tape *t, void *ctx)
+{
+    attention *op = ctx;
+    stream *all[] = {&op->q, &op->k, &op->v};
+    for (size_t i = 0; i < 3; i++) {
+        bool packed = i > 0 && all[i]->x == all[0]->x;
+        all[i]->grad = packed ? all[0]->grad : kua__grad(t, all[i]->x, &all[i]->add);
+        if (packed) all[i]->add = all[0]->add;
+    }
+    run_units(t, op);
+}
+
+static kua__var *attend(kua__tape *t, attention op, size_t cols)
+{
+    if (op.heads == 0 || cols % op.heads)
+        return kua__tape_fail(t, KUA_SHAPE, "attention: %zu columns do not divide into %zu heads",
+                              cols, op.heads);
+    if (!kua__ragged_check(t, "attention", op.q.x, op.seq)) return NULL;
+    for (size_t i = 0; i < op.seq.n; i++) {
+        size_t n = op.seq.at[i + 1] - op.seq.at[i];
+        op.longest = KUA__MAX(op.longest, n);
+    }
+    op.width = cols / op.heads;
+    bool wants = op.q.x->wants || op.k.x->wants || op.v.x->wants;
+    op.y = kua__tape_result(t, op.q.x->rows, cols, wants);
+    if (!op.y) return NULL;
+    assert(!op.y->grad);
+    run_units(t, &op);
+    return kua__tape_node(t, op.y, attention_back, &op, sizeof(op));
+}
+
+kua__var *kua__attention(kua__tape *t, kua__var *q, kua__var *k, kua__var *v, kua__ragged seq,
+                         size_t heads, bool causal)
+{
+    if (!q || !k || !v) return NULL;
+    assert(q != k && k != v && q != v);
+    if (q->rows != k->rows || q->cols != k->cols)
+        return kua__tape_fail_shapes(t, "attention", "q", q, "k", k);
+    if (q->rows != v->rows || q->cols != v->cols)
+        return kua__tape_fail_shapes(t, "attention", "q", q, "v", v);
+    attention op = {.q = {q}, .k = {k}, .v = {v}, .seq = seq, .heads = heads, .causal = causal};
+    return attend(t, op, q->cols);
+}
+
+kua__var *kua__self_attention(kua__tape *t, kua__var *qkv, kua__ragged seq, size_t heads,
+                              bool causal)
+{
+    if (!qkv) return NULL;
+    if (qkv->cols % 3)
+        return kua__tape_fail(t, KUA_SHAPE, "attention: qkv is %zux%zu, columns must divide by 3",
+                              qkv->rows, qkv->cols);
+    size_t cols = qkv->cols / 3;
+    attention op = {.q = {qkv, 0},
+                    .k = {qkv, cols},
+                    .v = {qkv, 2 * cols},
+                    .seq = seq,
+                    .heads = heads,
+                    .causal = causal};
+    return attend(t, op, cols);
+}
