@@ -1,0 +1,45 @@
+/* rec/sequence.h - the sequential recommender "sequence", and what transfer needs of it.
+ *
+ * A causal transformer with gated layers reads a history and is trained at every position to name
+ * the next item, by full cross-entropy over the item table:
+ *
+ *     item    = adaptor(whitened text vector) + id vector          [n_items, dim]
+ *     x       = input_scale * item + position, then `layers` gated layers, then layer norm
+ *     logit   = cosine(x, item) / tau
+ *
+ * What depends on the domain is the id table only; the adaptor, the layers, the positions and the
+ * whitening (the "body") are carried to another domain by the functions below.
+ */
+#ifndef KUA_REC_SEQUENCE_H
+#define KUA_REC_SEQUENCE_H
+
+#include "rec/rec.h"
+
+extern const kua__rec_ops kua__rec_sequence;
+
+typedef enum kua__sequence_mode {
+    KUA__SEQUENCE_FROZEN,  /* the source's body stays as it is; only the id table is trained */
+    KUA__SEQUENCE_FINETUNE /* the body is trained on, at `body_lr` times the learning rate */
+} kua__sequence_mode;
+
+/* A new recommender for world's target whose body begins as that of `source`, a fitted "sequence"
+ * recommender of another domain. Shapes (dim, layers, ...) are the source's; `settings` (may be
+ * NULL: the source's) gives the rest. KUA_INVALID where one has text vectors and the other not, or
+ * of another length. */
+kua_status kua__sequence_fit_from(const kua__world *world, const json_t *settings,
+                                  const kua__rec *source, kua__sequence_mode mode,
+                                  const kua_monitor *monitor, kua__rec **out);
+
+/* Training on several domains at once: one body, an item table and a loss of its own for each. */
+typedef struct kua__sequence_domain {
+    const kua__side *side;
+    const kua__cut *train, *valid;
+} kua__sequence_domain;
+
+/* The result scores items of domains[0]; it is meant as a source for the function above.
+ * `settings`: complete. */
+kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
+                                  const json_t *settings, uint64_t seed, const kua_monitor *monitor,
+                                  kua__rec **out);
+
+#endif
