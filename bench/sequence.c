@@ -1,11 +1,12 @@
 /* bench/sequence.c - the sequential recommender on a dataset: quality, time an epoch, memory.
  *
- *     sequence FOLDER NAME [VECTORS.safetensors|-] [setting=value ...]
+ *     sequence FOLDER NAME [VECTORS.safetensors|-] [setting=value ...] [MORE.safetensors ...]
  *     sequence ../shared/data/amazon-2014 beauty vectors/beauty.safetensors epochs=3
  *
  * Reads FOLDER/NAME/NAME.inter and .item by itself (first two columns and the time), leaves one
  * event of each user out for validation and one for test, ranks all items with seen ones masked.
- * VECTORS holds "vectors" [items, dim] in the order of the .item file.
+ * VECTORS holds "vectors" [items, dim] in the order of the .item file; MORE are other domains', for
+ * the whitening only.
  */
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 #include "rec/sequence.h"
 #include "tensor/safetensors.h"
 
-enum { BLOCK = 512, TOP = 10 };
+enum { BLOCK = 512, TOP = 10, SOURCES = 8 };
 
 typedef struct dataset {
     kua__ids users, items;
@@ -183,9 +184,33 @@ static kua_status evaluate(const dataset *d, const kua__rec *rec)
     return KUA_OK;
 }
 
+/* A domain of which nothing but the items' vectors is known. */
+static kua_status read_source(const char *path, kua__log *log, kua__source *out)
+{
+    dataset d = {0};
+    kua__safetensors *file = NULL;
+    KUA__TRY(kua__safetensors_open(path, &file));
+    const kua__tensor *t = kua__safetensors_find(file, "vectors");
+    if (!t || t->rank != 2) return kua__fail(KUA_SHAPE, "%s: no vectors", path);
+    d.items.count = t->dim[0];
+    KUA__TRY(read_vectors(&d, path));
+    *log = (kua__log){.n_items = t->dim[0]};
+    *out = (kua__source){.side = {.vector = d.vector, .dim = d.dim}, .cut = {log, NULL}};
+    kua__safetensors_close(file);
+    return KUA_OK;
+}
+
 static kua_status run(int argc, char **argv)
 {
     dataset d = {0};
+    kua__log source_log[SOURCES];
+    kua__source source[SOURCES];
+    size_t n_sources = 0;
+    for (int i = 4; i < argc && n_sources < SOURCES; i++) {
+        if (!kua__has_suffix(argv[i], ".safetensors")) continue;
+        KUA__TRY(read_source(argv[i], &source_log[n_sources], &source[n_sources]));
+        n_sources++;
+    }
     const char *vectors = argc > 3 && !strchr(argv[3], '=') ? argv[3] : "-";
     KUA__TRY(read_dataset(&d, argv[1], argv[2], vectors));
     printf("%s: %zu users, %zu items, %zu events, vectors of %zu, %d threads\n", argv[2],
@@ -195,6 +220,8 @@ static kua_status run(int argc, char **argv)
     kua__world world = {.side = {.vector = d.vector, .dim = d.dim},
                         .train = {&d.log, d.split.valid_at},
                         .valid = {&d.log, d.split.test_at},
+                        .sources = source,
+                        .n_sources = n_sources,
                         .seed = seed ? (uint64_t)json_integer_value(seed) : 1};
     kua_monitor monitor = {.log = log_line};
     kua__rec *rec = NULL;

@@ -60,7 +60,7 @@ static kua_status create(const json_t *settings, kua__rec **out)
 /* ---- fitting ---- */
 
 /* The domains whose vectors the whitening is learned from: the target and all sources that have
- * vectors of the same length. *n in: room. */
+ * vectors of the same length. */
 static size_t whitening_domains(const kua__world *world, kua__sequence_domain *out)
 {
     size_t n = 0;
@@ -131,7 +131,7 @@ static kua_status merged_settings(const json_t *settings, const kua__rec *source
 {
     static const char *const shapes[] = {"dim",      "layers", "heads",
                                          "widening", "maxlen", "text_dim"};
-    json_t *merged = *out = json_deep_copy(source->settings);
+    json_t *merged = *out = kua__sequence_copy_settings(source->settings);
     int failed = !merged || (settings && json_object_update(merged, (json_t *)settings));
     for (size_t i = 0; i < KUA__COUNT(shapes) && !failed; i++)
         failed = json_object_set(merged, shapes[i], json_object_get(source->settings, shapes[i]));

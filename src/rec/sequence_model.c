@@ -74,7 +74,7 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
         {"layers", 0, 64, &o->layers, NULL},
         {"heads", 1, 64, &o->heads, NULL},
         {"widening", 1, 16, &o->widening, NULL},
-        {"maxlen", 1, 4096, &o->maxlen, NULL},
+        {"maxlen", 2, 4096, &o->maxlen, NULL},
         {"text_dim", 1, 4096, &o->text_dim, NULL},
         {"epochs", 0, 10000, &o->epochs, NULL},
         {"blind_epochs", 0, 10000, &o->blind_epochs, NULL},
@@ -105,6 +105,21 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
 
 /* ---- life ---- */
 
+/* jansson's deep copy leaves members out where memory runs short. */
+json_t *kua__sequence_copy_settings(const json_t *settings)
+{
+    json_t *copy = json_deep_copy(settings);
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)settings, key, value)
+    {
+        if (json_equal(json_object_get(copy, key), value)) continue;
+        json_decref(copy);
+        return NULL;
+    }
+    return copy;
+}
+
 kua_status kua__sequence_new(const json_t *settings, kua__sequence **out)
 {
     *out = NULL;
@@ -114,7 +129,7 @@ kua_status kua__sequence_new(const json_t *settings, kua__sequence **out)
     if (!s) return kua__fail_nomem(sizeof(*s), "a recommender");
     s->options = options;
     s->rec.ops = &kua__rec_sequence;
-    s->rec.settings = json_deep_copy(settings);
+    s->rec.settings = kua__sequence_copy_settings(settings);
     s->rec.facts = json_object();
     kua__params_init(&s->params);
     if (!s->rec.settings || !s->rec.facts) {
@@ -248,22 +263,39 @@ static kua__var *layer(kua__tape *t, const kua__sequence *s, const kua__sequence
     return gated(t, x, l->gate2, l->gate2_bias, y);
 }
 
+/* Item vectors from their two halves, either of which may be missing. */
+static kua__var *item_vectors(kua__tape *t, const kua__sequence *s, kua__var *text, kua__var *ids)
+{
+    if (!text) return ids;
+    text = dense(t, kua__dropout(t, text, s->options.text_dropout), s->adaptor, s->adaptor_bias);
+    return ids ? kua__add(t, text, ids) : text;
+}
+
+static kua__var *text_of(kua__tape *t, const kua__sequence *s, const kua__sequence_items *items)
+{
+    return items->text ? kua__input(t, items->n, s->whitening.k, items->text) : NULL;
+}
+
 kua__var *kua__sequence_table(kua__tape *t, const kua__sequence *s, size_t d)
 {
     const kua__sequence_items *items = &s->items[d];
-    kua__var *ids = kua__use(t, items->ids);
-    if (!items->text) return ids;
-    kua__var *text = kua__input(t, items->n, s->whitening.k, items->text);
-    text = dense(t, kua__dropout(t, text, s->options.text_dropout), s->adaptor, s->adaptor_bias);
-    return items->ids ? kua__add(t, text, ids) : text;
+    return item_vectors(t, s, text_of(t, s, items), kua__use(t, items->ids));
 }
 
-kua__var *kua__sequence_states(kua__tape *t, const kua__sequence *s, kua__var *table,
-                               const uint32_t *token, const uint32_t *position, kua__ragged seq)
+kua__var *kua__sequence_inputs(kua__tape *t, const kua__sequence *s, size_t d,
+                               const uint32_t *token, size_t n)
 {
-    size_t n = seq.at[seq.n];
-    kua__var *x = kua__scale(t, kua__gather_rows(t, table, token, n), s->options.input_scale);
-    x = kua__add(t, x, kua__gather_rows(t, kua__use(t, s->position), position, n));
+    const kua__sequence_items *items = &s->items[d];
+    kua__var *text = kua__gather_rows(t, text_of(t, s, items), token, n);
+    kua__var *ids = kua__gather_rows(t, kua__use(t, items->ids), token, n);
+    return item_vectors(t, s, text, ids);
+}
+
+kua__var *kua__sequence_states(kua__tape *t, const kua__sequence *s, kua__var *x,
+                               const uint32_t *position, kua__ragged seq)
+{
+    kua__var *place = kua__gather_rows(t, kua__use(t, s->position), position, seq.at[seq.n]);
+    x = kua__add(t, kua__scale(t, x, s->options.input_scale), place);
     x = kua__dropout(t, x, s->options.dropout);
     for (size_t i = 0; i < s->options.layers; i++)
         x = layer(t, s, &s->layer[i], x, seq);
@@ -343,7 +375,8 @@ kua_status kua__sequence_encode(const kua__sequence *s, const float *input, size
     ragged_batch b = gather_histories(s, history, n, block);
     kua__ragged seq = {b.n_full, b.at};
     kua__var *table = kua__input(t, n_items, dim, input);
-    kua__var *h = kua__sequence_states(t, s, table, b.token, b.position, seq);
+    kua__var *x = kua__gather_rows(t, table, b.token, b.n);
+    kua__var *h = kua__sequence_states(t, s, x, b.position, seq);
     h = kua__l2_normalize(t, kua__last_row(t, h, seq), LENGTH_EPSILON);
     KUA__GOTO(st, kua__tape_status(t));
     spread_states(history, n, dim, h, 1 / s->options.tau, state);

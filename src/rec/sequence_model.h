@@ -60,17 +60,19 @@ void kua__whitening_release(kua__whitening *w);
 /* ---- sequence_model.c ---- */
 
 kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_options *out);
+json_t *kua__sequence_copy_settings(const json_t *settings); /* NULL: out of memory */
 /* An empty recommender; settings are complete. */
 kua_status kua__sequence_new(const json_t *settings, kua__sequence **out);
 /* All of the body's parameters, randomly begun. whitening.k says whether there is an adaptor. */
 kua_status kua__sequence_make_body(kua__sequence *s, kua__rng *rng);
 /* The item vectors of domain d on the tape [n, dim]. */
 kua__var *kua__sequence_table(kua__tape *t, const kua__sequence *s, size_t d);
-/* States of all tokens [tokens, dim] from item vectors; token[seq.at[seq.n]], and position[] as
- * long.
- */
-kua__var *kua__sequence_states(kua__tape *t, const kua__sequence *s, kua__var *table,
-                               const uint32_t *token, const uint32_t *position, kua__ragged seq);
+/* The item vectors of the tokens [n, dim], with dropout of their own. */
+kua__var *kua__sequence_inputs(kua__tape *t, const kua__sequence *s, size_t d,
+                               const uint32_t *token, size_t n);
+/* States of all tokens [tokens, dim] from their item vectors x and positions. */
+kua__var *kua__sequence_states(kua__tape *t, const kua__sequence *s, kua__var *x,
+                               const uint32_t *position, kua__ragged seq);
 /* input[n, dim] and output[n, dim] of domain d as plain matrices. */
 kua_status kua__sequence_tables(const kua__sequence *s, size_t d, float *input, float *output);
 /* state[n, dim] at the end of each history (its last maxlen events), of length 1 / tau; 0 for an

@@ -120,11 +120,13 @@ static kua_status make_room(kua__whitening *w)
 kua_status kua__whitening_fit(kua__whitening *w, const kua__sequence_domain *domains, size_t n,
                               size_t k)
 {
-    size_t dim = domains[0].side->dim;
+    size_t dim = domains[0].side->dim, rows = 0;
     assert(n >= 1 && dim >= 1 && k >= 1 && !w->mean);
     for (size_t d = 0; d < n; d++) {
         assert(domains[d].side->vector && domains[d].side->dim == dim);
+        rows += domains[d].train->log->n_items;
     }
+    k = KUA__MIN(k, KUA__MAX(rows, 2) - 1); /* centred rows span no more */
     *w = (kua__whitening){.dim = dim, .k = KUA__MIN(k, dim)};
     double *work = NULL;
     float *block = NULL;
