@@ -110,9 +110,7 @@ static kua_status write_meta(kua__st_writer *w, const char *key, const json_t *j
     char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
     if (!text) return kua__fail_nomem(0, "a checkpoint's description");
     kua_status st = kua__st_writer_meta(w, key, text);
-    json_free_t free_text;
-    json_get_alloc_funcs(NULL, &free_text); /* the memory is jansson's */
-    free_text(text);
+    kua__free(text); /* jansson's memory is base's */
     return st;
 }
 
