@@ -1,235 +1,296 @@
-/* import.c - one import: read into memory, clean, write in one transaction, report.
+/* store/import.c - one import: all of it in one transaction.
  *
- * Memory: about 48 bytes an event and the texts of new items. Events are written in the order of their table's key, so
- * that the clustered table grows at its end.
+ *     BEGIN IMMEDIATE -> known domains, items, users -> read, clean -> write -> report -> COMMIT
+ *
+ * What the store knows is numbered first and files are read inside the transaction, because new
+ * numbers go on from there; readers are not held up, they see the state before. Numbers of the
+ * intake are the store's numbers, so writing needs no look-ups.
  */
-#include "store/import.h"
-
+#include <assert.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
-/* ---- writing -------------------------------------------------------------------------------------------------------------- */
+#include "base/json.h"
+#include "data/report_json.h"
+#include "store/db.h"
 
-static kua_status write_names(importer *im, const char *sql_add, const char *sql_find, const kua__ids *ids, int64_t *out)
+enum { PROGRESS_ROWS = 4096 };
+
+typedef struct importing {
+    kua__store *store;
+    kua__intake *in;
+    const kua_monitor *monitor;
+    int64_t items, items_updated, users, users_updated, events, events_known;
+    uint64_t hash;
+    double start;
+} importing;
+
+/* ---- what is known ---- */
+
+static kua_status hole(kua__store *store, const char *table)
 {
-    sqlite3_stmt *add = NULL, *find = NULL;
-    kua_status st = kua__db_prepare(im->store, sql_add, &add);
-    if (!st) st = kua__db_prepare(im->store, sql_find, &find);
-    for (size_t i = 0; !st && i < ids->count; i++) {
-        bool row = false;
-        sqlite3_bind_text(add, 1, ids->name[i], (int)ids->len[i], SQLITE_STATIC);
-        st = kua__db_run(im->store, add);
-        sqlite3_bind_text(find, 1, ids->name[i], (int)ids->len[i], SQLITE_STATIC);
-        if (!st) st = kua__db_step(im->store, find, &row);
-        if (!st) out[i] = sqlite3_column_int64(find, 0);
-        sqlite3_reset(find);
+    return kua__fail(KUA_STORE, "%s: is damaged: the numbers of its %s have holes", store->path,
+                     table);
+}
+
+static kua_status know_domains(importing *im)
+{
+    kua__query q;
+    kua_status st =
+        kua__query_open(im->store, &q, "SELECT number, name, clock FROM domains ORDER BY number");
+    for (int64_t i = 0; !st && !(st = kua__query_step(&q)) && q.row; i++) {
+        st = sqlite3_column_int64(q.statement, 0) == i
+                 ? kua__intake_know_domain(im->in, kua__query_get_text(&q, 1),
+                                           sqlite3_column_int(q.statement, 2) != 0)
+                 : hole(im->store, "domains");
     }
-    sqlite3_finalize(add);
-    sqlite3_finalize(find);
+    kua__query_close(&q);
     return st;
 }
 
-static void bind_item(importer *im, sqlite3_stmt *q, const import_item *item)
+static kua_status know_items(importing *im)
 {
-    sqlite3_bind_int64(q, 1, im->domain_id[item->domain]);
-    sqlite3_bind_text(q, 2, item->key, -1, SQLITE_STATIC);
-    sqlite3_bind_text(q, 3, item->name, -1, SQLITE_STATIC);
-    sqlite3_bind_text(q, 4, item->text, -1, SQLITE_STATIC);
-    sqlite3_bind_text(q, 5, item->category, -1, SQLITE_STATIC);
-    if (isnan(item->price)) sqlite3_bind_null(q, 6);
-    else sqlite3_bind_double(q, 6, item->price);
-}
-
-/* Items of the files are added or brought up to date; those that the store has and no file mentions are left alone. */
-static kua_status write_items(importer *im)
-{
-    sqlite3_stmt *put = NULL, *find = NULL;
-    kua_status st = kua__db_prepare(im->store,
-        "INSERT INTO items(domain, key, name, text, category, price) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
-        " ON CONFLICT(domain, key) DO UPDATE SET name = ?3, text = ?4, category = ?5, price = ?6", &put);
-    if (!st) st = kua__db_prepare(im->store, "SELECT id FROM items WHERE domain = ?1 AND key = ?2", &find);
-    for (size_t i = 0; !st && i < im->n_items; i++) {
-        const import_item *item = &im->item[i];
-        bool row = false;
-        bind_item(im, put, item);
-        if (item->is_new || *item->text || *item->name) st = kua__db_run(im->store, put);
-        sqlite3_bind_int64(find, 1, im->domain_id[item->domain]);
-        sqlite3_bind_text(find, 2, item->key, -1, SQLITE_STATIC);
-        if (!st) st = kua__db_step(im->store, find, &row);
-        if (!st) im->item_id[i] = sqlite3_column_int64(find, 0);
-        sqlite3_reset(find);
-        if (!st && i % 4096 == 0) st = kua__progress(im->monitor, "write items", i, im->n_items);
+    kua__query q;
+    kua_status st =
+        kua__query_open(im->store, &q, "SELECT number, domain, id FROM items ORDER BY number");
+    for (int64_t i = 0; !st && !(st = kua__query_step(&q)) && q.row; i++) {
+        int64_t domain = sqlite3_column_int64(q.statement, 1);
+        bool good = sqlite3_column_int64(q.statement, 0) == i && domain >= 0 &&
+                    (size_t)domain < im->in->domain_names.count;
+        st = good ? kua__intake_know_item(im->in, (uint32_t)domain, kua__query_get_text(&q, 2))
+                  : hole(im->store, "items");
     }
-    sqlite3_finalize(put);
-    sqlite3_finalize(find);
+    kua__query_close(&q);
     return st;
 }
 
-static void bind_event(importer *im, sqlite3_stmt *q, const import_event *e)
+static kua_status know_users(importing *im)
 {
-    sqlite3_bind_int64(q, 1, im->user_id[e->user]);
-    sqlite3_bind_int64(q, 2, im->item_id[e->item]);
-    sqlite3_bind_int64(q, 3, e->time);
-    sqlite3_bind_int(q, 4, e->type);
-    sqlite3_bind_int(q, 5, e->copy);
-    sqlite3_bind_int64(q, 6, e->seq);
-    sqlite3_bind_double(q, 7, (double)e->value);
-    sqlite3_bind_int(q, 8, e->part);
-}
-
-static kua_status write_events(importer *im)
-{
-    sqlite3_stmt *q = NULL;
-    kua_status st = kua__db_prepare(im->store,
-        "INSERT OR IGNORE INTO events(user, item, time, type, copy, seq, value, part) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", &q);
-    for (size_t i = 0; !st && i < im->n_events; i++) {
-        bind_event(im, q, &im->event[i]);
-        st = kua__db_run(im->store, q);
-        im->added_events += (uint64_t)sqlite3_changes(im->store->db);
-        if (!st && i % 8192 == 0) st = kua__progress(im->monitor, "write events", i, im->n_events);
+    kua__query q;
+    kua_status st = kua__query_open(im->store, &q, "SELECT number, id FROM users ORDER BY number");
+    for (int64_t i = 0; !st && !(st = kua__query_step(&q)) && q.row; i++) {
+        st = sqlite3_column_int64(q.statement, 0) == i
+                 ? kua__intake_know_user(im->in, kua__query_get_text(&q, 1))
+                 : hole(im->store, "users");
     }
-    sqlite3_finalize(q);
+    kua__query_close(&q);
     return st;
 }
 
-/* Times below this are positions in a history: 1e8 seconds is March 1973. */
-static kua_status write_clocks(importer *im)
+/* ---- writing ---- */
+
+static kua_status write_domains(importing *im)
 {
-    bool clock = im->has_times && im->latest >= 100000000;
-    if (clock || !im->n_events) return KUA_OK;
-    sqlite3_stmt *q = NULL;
-    kua_status st = kua__db_prepare(im->store, "UPDATE domains SET has_clock = 0 WHERE id = ?1", &q);
-    for (size_t d = 0; !st && d < im->domains.count; d++) {
-        bool touched = !im->options->domain || kua__streq(im->domains.name[d], im->options->domain);
-        sqlite3_bind_int64(q, 1, im->domain_id[d]);
-        if (touched) st = kua__db_run(im->store, q);
+    const kua__intake *in = im->in;
+    kua__query q;
+    kua_status st = kua__query_open(im->store, &q,
+                                    "INSERT INTO domains VALUES(?1, ?2, ?3)"
+                                    " ON CONFLICT(number) DO UPDATE SET clock = ?3");
+    for (size_t d = 0; !st && d < in->domain_names.count; d++) {
+        kua__query_int(&q, 1, (int64_t)d);
+        kua__query_text(&q, 2, in->domain_names.name[d]);
+        kua__query_int(&q, 3, in->domains[d].has_clock);
+        st = kua__query_run(&q);
     }
-    sqlite3_finalize(q);
+    kua__query_close(&q);
     return st;
 }
 
-kua_status kua__import_write(importer *im)
+static void bind_item(kua__query *q, size_t number, const kua__intake_item *item)
 {
-    KUA__TRY(KUA__NEW_ARRAY(&im->domain_id, im->domains.count, "row ids"));
-    KUA__TRY(KUA__NEW_ARRAY(&im->item_id, im->n_items, "row ids"));
-    KUA__TRY(KUA__NEW_ARRAY(&im->user_id, im->users.count, "row ids"));
-    KUA__TRY(write_names(im, "INSERT OR IGNORE INTO domains(name) VALUES(?1)", "SELECT id FROM domains WHERE name = ?1",
-                         &im->domains, im->domain_id));
-    KUA__TRY(write_items(im));
-    KUA__TRY(write_names(im, "INSERT OR IGNORE INTO users(key) VALUES(?1)", "SELECT id FROM users WHERE key = ?1", &im->users,
-                         im->user_id));
-    KUA__TRY(write_events(im));
-    return write_clocks(im);
+    kua__query_int(q, 1, (int64_t)number);
+    kua__query_int(q, 2, item->domain);
+    kua__query_text(q, 3, item->id);
+    kua__query_text(q, 4, item->name);
+    kua__query_text(q, 5, item->text);
+    kua__query_text(q, 6, item->category);
+    kua__query_text(q, 7, item->brand);
+    kua__query_real(q, 8, (double)item->price);
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------------------- */
-
-static json_t *make_report(const importer *im, double seconds)
+static kua_status write_items(importing *im)
 {
-    static const struct {
-        const char *name, *why;
-    } steps[IMPORT_STEPS] = {
-#define X(id, name, why) [IMPORT_##id] = {name, why},
-        IMPORT_STEP_MAP(X)
-#undef X
-    };
-    json_t *cleaned = json_array();
-    for (int s = 0; s < IMPORT_STEPS; s++) {
-        json_array_append_new(cleaned, json_pack("{s:s, s:I, s:s}", "step", steps[s].name, "removed", (json_int_t)im->removed[s],
-                                                 "why", steps[s].why));
+    const kua__intake *in = im->in;
+    kua__query q;
+    kua_status st = kua__query_open(
+        im->store, &q,
+        "INSERT INTO items VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        " ON CONFLICT(number) DO UPDATE SET name = ?4, text = ?5, category = ?6, brand = ?7,"
+        " price = ?8 WHERE name <> ?4 OR text <> ?5 OR category <> ?6 OR brand <> ?7"
+        " OR price IS NOT ?8");
+    for (size_t i = 0; !st && i < in->n_items; i++) {
+        const kua__intake_item *item = &in->items[i];
+        if (item->known && !item->read) {
+            continue;
+        }
+        bind_item(&q, i, item);
+        st = kua__query_run(&q);
+        int changed = st ? 0 : sqlite3_changes(im->store->db);
+        im->items += item->known ? 0 : changed;
+        im->items_updated += item->known ? changed : 0;
+        if (!st && i % PROGRESS_ROWS == 0) {
+            st = kua__progress(im->monitor, "write items", i, in->n_items);
+        }
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:o, s:s}", "items", (json_int_t)(im->n_items - im->old_items), "users",
-                     (json_int_t)(im->users.count - im->old_users), "events", (json_int_t)im->added_events, "lines",
-                     (json_int_t)im->lines, "seconds", seconds, "cleaned", cleaned, "rejects",
-                     im->rejects.len ? im->options->rejects : "");
+    kua__query_close(&q);
+    return st;
 }
 
-static kua_status read_files(importer *im)
+static kua_status write_users(importing *im)
 {
-    const kua__import *o = im->options;
-    KUA__TRY(kua__import_known(im));
-    if (o->items) KUA__TRY(kua__import_items(im, o->items));
-    if (o->users) KUA__TRY(kua__import_users(im, o->users));
-    if (o->events) KUA__TRY(kua__import_events(im, o->events, KUA__PART_NONE));
-    for (int i = 0; i < 3; i++) {
-        if (o->given[i]) KUA__TRY(kua__import_events(im, o->given[i], (uint8_t)(KUA__PART_TRAIN + i)));
+    const kua__intake *in = im->in;
+    kua__query q;
+    kua_status st = kua__query_open(im->store, &q,
+                                    "INSERT INTO users VALUES(?1, ?2, ?3)"
+                                    " ON CONFLICT(number) DO UPDATE SET attributes = ?3"
+                                    " WHERE attributes IS NOT ?3");
+    for (size_t u = 0; !st && u < in->users.count; u++) {
+        const char *attributes = u < in->attributes_room ? in->attributes[u] : NULL;
+        if (u < in->known_users && !attributes) {
+            continue;
+        }
+        kua__query_int(&q, 1, (int64_t)u);
+        kua__query_text_n(&q, 2, in->users.name[u], in->users.len[u]);
+        kua__query_text(&q, 3, attributes);
+        st = kua__query_run(&q);
+        int changed = st ? 0 : sqlite3_changes(im->store->db);
+        im->users += u < in->known_users ? 0 : changed;
+        im->users_updated += u < in->known_users ? changed : 0;
     }
-    return kua__import_clean(im);
+    kua__query_close(&q);
+    return st;
 }
 
-static kua_status log_import(importer *im, const json_t *report)
+static void bind_event(kua__query *q, uint32_t domain, const kua__intake_event *event)
 {
+    kua__query_int(q, 1, domain);
+    kua__query_int(q, 2, event->user);
+    kua__query_int(q, 3, event->time);
+    kua__query_int(q, 4, event->item);
+    kua__query_int(q, 5, event->type);
+    kua__query_real(q, 6, (double)event->value);
+    kua__query_int(q, 7, event->occurrence);
+    kua__query_int(q, 8, event->seq);
+    kua__query_int(q, 9, event->part);
+}
+
+/* In the order of the key: the tree grows at its end, or, in a repeat, is walked from left to
+ * right. */
+static kua_status write_events(importing *im)
+{
+    const kua__intake *in = im->in;
+    kua__query q;
+    kua_status st = kua__query_open(im->store, &q,
+                                    "INSERT INTO events VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+                                    " ON CONFLICT DO NOTHING");
+    for (size_t e = 0; !st && e < in->n_events; e++) {
+        const kua__intake_event *event = &in->events[e];
+        bind_event(&q, in->items[event->item].domain, event);
+        st = kua__query_run(&q);
+        int changed = st ? 0 : sqlite3_changes(im->store->db);
+        im->events += changed;
+        im->events_known += !changed;
+        if (!st && e % PROGRESS_ROWS == 0) {
+            st = kua__progress(im->monitor, "write events", e, in->n_events);
+        }
+    }
+    kua__query_close(&q);
+    return st ? st : kua__progress(im->monitor, "write events", in->n_events, in->n_events);
+}
+
+/* ---- the report ---- */
+
+static kua_status make_report(const importing *im, bool repeat, json_t **out)
+{
+    kua_status st = kua__intake_report(im->in, out);
+    if (st) {
+        return st;
+    }
+    json_t *report = *out;
+    kua__json_put(report, "items", json_integer(im->items), &st);
+    kua__json_put(report, "items_updated", json_integer(im->items_updated), &st);
+    kua__json_put(report, "users", json_integer(im->users), &st);
+    kua__json_put(report, "users_updated", json_integer(im->users_updated), &st);
+    kua__json_put(report, "events", json_integer(im->events), &st);
+    kua__json_put(report, "events_known", json_integer(im->events_known), &st);
+    kua__json_put(report, "repeat", json_boolean(repeat), &st);
+    kua__json_put(report, "seconds", json_real(kua__seconds() - im->start), &st);
+    return kua__json_finish(report, st, out);
+}
+
+static kua_status write_report(const importing *im, const json_t *report)
+{
+    kua__query q;
     char *text = json_dumps(report, JSON_COMPACT);
-    if (!text) return kua__fail_nomem(0, "an import's report");
-    sqlite3_stmt *q = NULL;
-    kua_status st = kua__db_prepare(im->store, "INSERT INTO imports(report) VALUES(?1)", &q);
-    if (!st) {
-        sqlite3_bind_text(q, 1, text, -1, SQLITE_STATIC);
-        st = kua__db_run(im->store, q);
+    if (!text) {
+        return kua__fail_nomem(1024, "an import's report");
     }
-    sqlite3_finalize(q);
+    kua_status st = kua__query_open(im->store, &q,
+                                    "INSERT INTO imports(time, hash, report) VALUES(?1, ?2, ?3)");
+    if (!st) {
+        kua__query_int(&q, 1, (int64_t)time(NULL));
+        kua__query_int(&q, 2, (int64_t)im->hash);
+        kua__query_text(&q, 3, text);
+        st = kua__query_run(&q);
+    }
+    kua__query_close(&q);
     kua__free(text);
     return st;
 }
 
-static void importer_release(importer *im)
+/* ---- the whole ---- */
+
+/* Is this exactly the latest import again? Then there is nothing to do. */
+static kua_status is_repeat(importing *im, bool *out)
 {
-    kua__arena_release(&im->arena);
-    kua__ids_release(&im->domains);
-    kua__ids_release(&im->users);
-    kua__ids_release(&im->keys);
-    kua__ids_release(&im->plain);
-    kua__buf_release(&im->rejects);
-    kua__buf_release(&im->scratch);
-    kua__buf_release(&im->scratch2);
-    kua__free(im->plain_item);
-    kua__free(im->item);
-    kua__free(im->event);
-    kua__free(im->item_id);
-    kua__free(im->user_id);
-    kua__free(im->domain_id);
+    int64_t latest = 0;
+    KUA__TRY(kua__intake_hash(im->in, &im->hash));
+    KUA__TRY(
+        kua__query_int64(im->store, "SELECT hash FROM imports ORDER BY id DESC LIMIT 1", &latest));
+    *out = latest == (int64_t)im->hash;
+    return KUA_OK;
 }
 
-/* The rejects are kept whether or not the import succeeds: they are what the user needs to mend the file. */
-static kua_status keep_rejects(const importer *im, kua_status st)
+static kua_status import_all(importing *im, json_t **report)
 {
-    if (!im->rejects.len || !im->options->rejects) return st;
-    if (!st) return kua__write_file(im->options->rejects, im->rejects.data, im->rejects.len);
-    kua__buf message = {0};
-    kua__buf_puts(&message, kua_error_message());
-    kua_status written = kua__write_file(im->options->rejects, im->rejects.data, im->rejects.len);
-    kua__fail(st, "%s%s%s", message.data ? message.data : "", written ? "" : "; all of them are in ", written ? "" : im->options->rejects);
-    kua__buf_release(&message);
-    return st;
+    KUA__TRY(know_domains(im));
+    KUA__TRY(know_items(im));
+    KUA__TRY(know_users(im));
+    KUA__TRY(kua__intake_read(im->in, im->monitor));
+    KUA__TRY(kua__intake_clean(im->in, im->monitor));
+    KUA__TRY(write_domains(im));
+    KUA__TRY(write_items(im));
+    KUA__TRY(write_users(im));
+    KUA__TRY(write_events(im));
+    KUA__TRY(make_report(im, false, report));
+    return write_report(im, *report);
 }
 
-kua_status kua__store_import(kua__store *store, const kua__import *import, const kua_monitor *monitor, json_t **report)
+static kua_status import_in_transaction(importing *im, json_t **report)
 {
-    double start = kua__seconds();
-    importer im = {.store = store, .options = import, .monitor = monitor};
-    kua__arena_init(&im.arena, 1 << 20);
-    kua__ids_init(&im.domains);
-    kua__ids_init(&im.users);
-    kua__ids_init(&im.keys);
-    kua__ids_init(&im.plain);
-    *report = NULL;
-    kua_status st = read_files(&im);
-    if (!st) {
-        st = kua__db_exec(store, "BEGIN IMMEDIATE");
-        if (!st) {
-            st = kua__import_write(&im);
-            if (!st) {
-                *report = make_report(&im, kua__seconds() - start);
-                st = *report ? log_import(&im, *report) : kua__fail_nomem(0, "an import's report");
-            }
-            st = kua__db_end(store, st);
-        }
+    KUA__TRY(kua__db_begin(im->store));
+    bool repeat = false;
+    kua_status st = is_repeat(im, &repeat);
+    if (!st) st = repeat ? make_report(im, true, report) : import_all(im, report);
+    return kua__db_end(im->store, st);
+}
+
+kua_status kua__store_import(kua__store *store, const kua__import_options *options,
+                             const kua_monitor *monitor, json_t **report)
+{
+    assert(store && options);
+    importing im = {.store = store, .monitor = monitor, .start = kua__seconds()};
+    json_t *made = NULL;
+    kua_status st = kua__intake_create(options, &im.in);
+    if (!st) st = import_in_transaction(&im, &made);
+    kua__intake_free(im.in);
+    if (st || !report) {
+        json_decref(made);
+        made = NULL;
     }
-    st = keep_rejects(&im, st);
-    if (st) {
-        json_decref(*report);
-        *report = NULL;
+    if (report) {
+        *report = made;
     }
-    importer_release(&im);
     return st;
 }

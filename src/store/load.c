@@ -1,231 +1,338 @@
-/* load.c - the whole shop from the store into memory: items by domain, users, one log a domain.
+/* store/load.c - the store into a shop in memory, and what it holds in numbers.
  *
- * Users keep the store's order, so user number + 1 is not the row id but its rank; likewise items inside a domain. Events
- * are put back into the order of their files (seq) before the logs are built, since equal times keep that order.
+ * Events come out of their table by domain, user and time. Equal times of one user are put back
+ * into the order of their files (seq) in a small buffer before they are handed on, so that a shop
+ * from the store and one straight from the files are the same.
  */
-#include "store/db.h"
-
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "data/inspect.h"
+#include "data/report_json.h"
+#include "data/shop_build.h"
+#include "store/db.h"
 
-typedef struct loader {
+typedef struct tied_event {
+    kua__raw_event event;
+    int64_t seq;
+} tied_event;
+
+typedef struct loading {
     kua__store *store;
-    kua__shop *shop;
-    uint32_t *item_number; /* [max item id + 1] row id -> number in shop->items */
-    uint32_t *user_number; /* [max user id + 1] */
-    uint32_t *domain_number;
-    bool *clock;           /* [n_domains] */
-} loader;
+    kua__shop_builder builder;
+    uint32_t *item; /* [n_store_items] the builder's number; KUA__NO_ID: not loaded */
+    int64_t n_store_items;
+    tied_event *tied; /* events of one user at one time */
+    size_t n_tied, tied_room;
+} loading;
 
-static kua_status count_rows(kua__store *store, const char *sql, int64_t *out)
+static kua_status damaged(const loading *l, const char *what)
 {
-    sqlite3_stmt *q = NULL;
-    bool row = false;
-    kua_status st = kua__db_prepare(store, sql, &q);
-    if (!st) st = kua__db_step(store, q, &row);
-    if (!st) *out = sqlite3_column_int64(q, 0);
-    sqlite3_finalize(q);
-    return st;
+    return kua__fail(KUA_STORE, "%s: is damaged: %s", l->store->path, what);
 }
 
-static const char *keep(kua__shop *shop, sqlite3_stmt *q, int column)
-{
-    const char *text = kua__db_text(q, column);
-    return kua__arena_strndup(&shop->arena, text, strlen(text));
-}
+/* ---- items and users ---- */
 
-static kua_status load_domains(loader *l)
+static kua_status load_item(loading *l, kua__query *q, uint32_t domain)
 {
-    int64_t n = 0, top = 0;
-    KUA__TRY(count_rows(l->store, "SELECT count(*) FROM domains", &n));
-    KUA__TRY(count_rows(l->store, "SELECT coalesce(max(id), 0) FROM domains", &top));
-    KUA__TRY(KUA__NEW_ZEROED(&l->shop->domains, (size_t)n, "domains"));
-    KUA__TRY(KUA__NEW_ZEROED(&l->domain_number, (size_t)top + 1, "domains"));
-    KUA__TRY(KUA__NEW_ZEROED(&l->clock, (size_t)n, "domains"));
-    sqlite3_stmt *q = NULL;
-    bool row = false;
-    kua_status st = kua__db_prepare(l->store, "SELECT id, name, has_clock FROM domains ORDER BY id", &q);
-    while (!st && !(st = kua__db_step(l->store, q, &row)) && row) {
-        size_t d = l->shop->n_domains++;
-        l->domain_number[sqlite3_column_int64(q, 0)] = (uint32_t)d;
-        l->shop->domains[d].name = keep(l->shop, q, 1);
-        l->clock[d] = sqlite3_column_int(q, 2) != 0;
-        if (!l->shop->domains[d].name) st = kua__fail_nomem(0, "a domain's name");
+    int64_t number = sqlite3_column_int64(q->statement, 0);
+    bool priced = sqlite3_column_type(q->statement, 5) != SQLITE_NULL;
+    if (number < 0 || number >= l->n_store_items) {
+        return damaged(l, "an item's number is out of range");
     }
-    sqlite3_finalize(q);
+    kua__item item = {
+        .id = kua__query_get_text(q, 1),
+        .name = kua__query_get_text(q, 2),
+        .text = kua__query_get_text(q, 3),
+        .category = kua__query_get_text(q, 4),
+        .price = priced ? (float)sqlite3_column_double(q->statement, 5) : NAN,
+        .domain = domain,
+    };
+    return kua__shop_builder_item(&l->builder, &item, &l->item[number]);
+}
+
+static kua_status load_items(loading *l, int64_t store_domain, uint32_t domain)
+{
+    kua__query q;
+    kua_status st = kua__query_open(l->store, &q,
+                                    "SELECT number, id, name, text, category, price FROM items"
+                                    " WHERE domain = ?1 ORDER BY number");
+    if (!st) kua__query_int(&q, 1, store_domain);
+    while (!st && !(st = kua__query_step(&q)) && q.row) {
+        st = load_item(l, &q, domain);
+    }
+    kua__query_close(&q);
     return st;
 }
 
-static kua_status load_item(loader *l, sqlite3_stmt *q)
+static kua_status load_users(loading *l)
 {
-    size_t at = l->shop->n_items++;
-    kua__item *item = &l->shop->items[at];
-    item->domain = l->domain_number[sqlite3_column_int64(q, 1)];
-    item->id = keep(l->shop, q, 2);
-    item->name = *kua__db_text(q, 3) ? keep(l->shop, q, 3) : item->id;
-    item->text = keep(l->shop, q, 4);
-    item->category = keep(l->shop, q, 5);
-    item->price = sqlite3_column_type(q, 6) == SQLITE_NULL ? NAN : (float)sqlite3_column_double(q, 6);
-    if (!item->id || !item->name || !item->text || !item->category) return kua__fail_nomem(0, "an item");
-    kua__domain *domain = &l->shop->domains[item->domain];
-    if (!domain->n_items) domain->first_item = at;
-    domain->n_items++;
-    l->item_number[sqlite3_column_int64(q, 0)] = (uint32_t)at;
+    kua__query q;
+    kua_status st = kua__query_open(l->store, &q, "SELECT number, id FROM users ORDER BY number");
+    while (!st && !(st = kua__query_step(&q)) && q.row) {
+        uint32_t user;
+        const char *id = kua__query_get_text(&q, 1);
+        st = kua__shop_builder_user(&l->builder, id, strlen(id), &user);
+        if (!st && sqlite3_column_int64(q.statement, 0) != user) {
+            st = damaged(l, "the numbers of its users have holes");
+        }
+    }
+    kua__query_close(&q);
+    return st;
+}
+
+/* ---- events ---- */
+
+/* Hands on the events of one user and time, in the order of their files. */
+static kua_status flush_tied(loading *l)
+{
+    for (size_t i = 1; i < l->n_tied; i++) { /* insertion: few, and mostly in order */
+        tied_event moved = l->tied[i];
+        size_t to = i;
+        for (; to > 0 && l->tied[to - 1].seq > moved.seq; to--) {
+            l->tied[to] = l->tied[to - 1];
+        }
+        l->tied[to] = moved;
+    }
+    for (size_t i = 0; i < l->n_tied; i++) {
+        KUA__TRY(kua__shop_builder_event(&l->builder, &l->tied[i].event));
+    }
+    l->n_tied = 0;
     return KUA_OK;
 }
 
-static kua_status load_items(loader *l)
+static kua_status read_event(const loading *l, kua__query *q, tied_event *out)
 {
-    int64_t n = 0, top = 0;
-    KUA__TRY(count_rows(l->store, "SELECT count(*) FROM items", &n));
-    KUA__TRY(count_rows(l->store, "SELECT coalesce(max(id), 0) FROM items", &top));
-    KUA__TRY(KUA__NEW_ZEROED(&l->shop->items, (size_t)n, "items"));
-    KUA__TRY(KUA__NEW_ZEROED(&l->item_number, (size_t)top + 1, "items"));
-    sqlite3_stmt *q = NULL;
-    bool row = false;
-    kua_status st = kua__db_prepare(l->store, "SELECT id, domain, key, name, text, category, price FROM items ORDER BY domain, id", &q);
-    while (!st && !(st = kua__db_step(l->store, q, &row)) && row) st = load_item(l, q);
-    sqlite3_finalize(q);
-    return st;
-}
-
-static kua_status load_users(loader *l)
-{
-    int64_t top = 0;
-    KUA__TRY(count_rows(l->store, "SELECT coalesce(max(id), 0) FROM users", &top));
-    KUA__TRY(KUA__NEW_ZEROED(&l->user_number, (size_t)top + 1, "users"));
-    sqlite3_stmt *q = NULL;
-    bool row = false;
-    kua_status st = kua__db_prepare(l->store, "SELECT id, key FROM users ORDER BY id", &q);
-    while (!st && !(st = kua__db_step(l->store, q, &row)) && row) {
-        const char *key = kua__db_text(q, 1);
-        st = kua__ids_add(&l->shop->users, key, strlen(key), &l->user_number[sqlite3_column_int64(q, 0)]);
+    sqlite3_stmt *s = q->statement;
+    int64_t user = sqlite3_column_int64(s, 0), item = sqlite3_column_int64(s, 2);
+    int64_t type = sqlite3_column_int64(s, 3), part = sqlite3_column_int64(s, 6);
+    bool good = user >= 0 && (size_t)user < l->builder.shop.users.count && item >= 0 &&
+                item < l->n_store_items && l->item[item] != KUA__NO_ID && type >= 0 &&
+                type < KUA__EVENT_TYPES && part >= KUA__PART_NONE && part <= KUA__PART_TEST;
+    if (!good) {
+        return damaged(l, "an event has a number that is out of range");
     }
-    sqlite3_finalize(q);
-    return st;
+    out->event = (kua__raw_event){(uint32_t)user,
+                                  l->item[item],
+                                  sqlite3_column_int64(s, 1),
+                                  (float)sqlite3_column_double(s, 4),
+                                  (uint8_t)type,
+                                  (uint8_t)part};
+    out->seq = sqlite3_column_int64(s, 5);
+    return KUA_OK;
 }
 
-/* ---- events ---------------------------------------------------------------------------------------------------------- */
-
-typedef struct seq_event {
-    int64_t seq;
-    kua__raw_event event;
-} seq_event;
-
-static int by_seq(const void *a, const void *b)
+static kua_status load_event(loading *l, kua__query *q)
 {
-    int64_t x = ((const seq_event *)a)->seq, y = ((const seq_event *)b)->seq;
-    return (x > y) - (x < y);
-}
-
-/* All events, with global item numbers, in file order. */
-static kua_status read_events(loader *l, seq_event **out, size_t *n)
-{
-    int64_t count = 0;
-    KUA__TRY(count_rows(l->store, "SELECT count(*) FROM events", &count));
-    KUA__TRY(KUA__NEW_ARRAY(out, (size_t)count, "events"));
-    sqlite3_stmt *q = NULL;
-    bool row = false;
-    size_t at = 0;
-    kua_status st = kua__db_prepare(l->store, "SELECT user, item, time, type, seq, value, part FROM events", &q);
-    while (!st && !(st = kua__db_step(l->store, q, &row)) && row) {
-        assert(at < (size_t)count);
-        (*out)[at++] = (seq_event){
-            .seq = sqlite3_column_int64(q, 4),
-            .event = {.user = l->user_number[sqlite3_column_int64(q, 0)], .item = l->item_number[sqlite3_column_int64(q, 1)],
-                      .time = sqlite3_column_int64(q, 2), .type = (uint8_t)sqlite3_column_int(q, 3),
-                      .value = (float)sqlite3_column_double(q, 5), .part = (uint8_t)sqlite3_column_int(q, 6)},
-        };
+    tied_event next;
+    KUA__TRY(read_event(l, q, &next));
+    const kua__raw_event *last = l->n_tied ? &l->tied[0].event : NULL;
+    if (last && (last->user != next.event.user || last->time != next.event.time)) {
+        KUA__TRY(flush_tied(l));
     }
-    sqlite3_finalize(q);
-    *n = at;
-    if (!st) qsort(*out, at, sizeof(**out), by_seq);
-    return st;
+    KUA__TRY(KUA__GROW(&l->tied, &l->tied_room, l->n_tied, "events of one time"));
+    l->tied[l->n_tied++] = next;
+    return KUA_OK;
 }
 
-static kua_status build_logs(loader *l, const seq_event *all, size_t n)
+static kua_status load_events(loading *l, int64_t store_domain)
 {
-    kua__raw_event *own = NULL;
-    KUA__TRY(KUA__NEW_ARRAY(&own, n, "events of a domain"));
-    kua_status st = KUA_OK;
-    for (size_t d = 0; !st && d < l->shop->n_domains; d++) {
-        kua__domain *domain = &l->shop->domains[d];
-        size_t m = 0;
-        for (size_t i = 0; i < n; i++) {
-            uint32_t item = all[i].event.item;
-            if (l->shop->items[item].domain != d) continue;
-            own[m] = all[i].event;
-            own[m++].item = item - (uint32_t)domain->first_item;
-        }
-        st = kua__log_build(&domain->log, l->shop->users.count, domain->n_items, own, m, l->clock[d]);
+    kua__query q;
+    kua_status st =
+        kua__query_open(l->store, &q,
+                        "SELECT user, time, item, type, value, seq, part FROM events"
+                        " WHERE domain = ?1 ORDER BY user, time, item, type, value, occurrence");
+    if (!st) kua__query_int(&q, 1, store_domain);
+    while (!st && !(st = kua__query_step(&q)) && q.row) {
+        st = load_event(l, &q);
     }
-    kua__free(own);
+    kua__query_close(&q);
+    return st ? st : flush_tied(l);
+}
+
+/* ---- domains ---- */
+
+static kua_status load_domain(loading *l, int64_t store_domain, const char *name, bool clock)
+{
+    uint32_t domain;
+    KUA__TRY(kua__shop_builder_domain(&l->builder, name, clock, &domain));
+    KUA__TRY(load_items(l, store_domain, domain));
+    return load_events(l, store_domain);
+}
+
+static kua_status load_all_domains(loading *l)
+{
+    kua__query q;
+    kua_status st =
+        kua__query_open(l->store, &q, "SELECT number, name, clock FROM domains ORDER BY number");
+    while (!st && !(st = kua__query_step(&q)) && q.row) {
+        st = load_domain(l, sqlite3_column_int64(q.statement, 0), kua__query_get_text(&q, 1),
+                         sqlite3_column_int(q.statement, 2) != 0);
+    }
+    kua__query_close(&q);
     return st;
 }
 
-kua_status kua__store_load(kua__store *store, kua__shop **out)
+static kua_status no_domain(kua__store *store, const char *name)
 {
+    kua__query q;
+    kua__buf names = {0};
+    kua_status st = kua__query_open(store, &q, "SELECT name FROM domains ORDER BY number");
+    while (!st && !(st = kua__query_step(&q)) && q.row) {
+        kua__buf_printf(&names, "%s%s", names.len ? ", " : "", kua__query_get_text(&q, 0));
+    }
+    if (!st) st = kua__buf_status(&names);
+    if (!st) {
+        st = kua__fail(KUA_NOTFOUND, "no domain is called '%s', there are: %s", name,
+                       names.len ? names.data : "none");
+    }
+    kua__query_close(&q);
+    kua__buf_release(&names);
+    return st;
+}
+
+static kua_status load_named_domain(loading *l, const char *name)
+{
+    kua__query q;
+    kua_status st =
+        kua__query_open(l->store, &q, "SELECT number, clock FROM domains WHERE name = ?1");
+    if (!st) kua__query_text(&q, 1, name);
+    if (!st) st = kua__query_step(&q);
+    if (!st) {
+        st = q.row ? load_domain(l, sqlite3_column_int64(q.statement, 0), name,
+                                 sqlite3_column_int(q.statement, 1) != 0)
+                   : no_domain(l->store, name);
+    }
+    kua__query_close(&q);
+    return st;
+}
+
+static kua_status load_shop(loading *l, const char *const *domains, size_t n, kua__shop **out)
+{
+    KUA__TRY(kua__query_int64(l->store, "SELECT coalesce(max(number) + 1, 0) FROM items",
+                              &l->n_store_items));
+    KUA__TRY(KUA__NEW_ARRAY(&l->item, (size_t)l->n_store_items, "numbers of items"));
+    memset(l->item, 0xff, (size_t)l->n_store_items * sizeof(*l->item)); /* KUA__NO_ID */
+    KUA__TRY(load_users(l));
+    for (size_t d = 0; d < n; d++) {
+        KUA__TRY(load_named_domain(l, domains[d]));
+    }
+    if (n == 0) {
+        KUA__TRY(load_all_domains(l));
+    }
+    return kua__shop_builder_finish(&l->builder, out);
+}
+
+kua_status kua__store_load_shop(kua__store *store, const char *const *domains, size_t n,
+                                kua__shop **out)
+{
+    assert(store && (domains || n == 0) && out);
+    loading l = {.store = store};
     *out = NULL;
-    kua_status st;
-    seq_event *events = NULL;
-    size_t n = 0;
-    loader l = {.store = store, .shop = kua__calloc(1, sizeof(kua__shop))};
-    if (!l.shop) return kua__fail_nomem(sizeof(kua__shop), "a shop");
-    kua__ids_init(&l.shop->users);
-    kua__arena_init(&l.shop->arena, 1 << 20);
-    KUA__GOTO(st, load_domains(&l));
-    KUA__GOTO(st, load_items(&l));
-    KUA__GOTO(st, load_users(&l));
-    KUA__GOTO(st, read_events(&l, &events, &n));
-    KUA__GOTO(st, build_logs(&l, events, n));
-    *out = l.shop;
-    l.shop = NULL;
-done:
-    kua__free(events);
-    kua__free(l.item_number);
-    kua__free(l.user_number);
-    kua__free(l.domain_number);
-    kua__free(l.clock);
-    kua__shop_free(l.shop);
+    kua__shop_builder_init(&l.builder);
+    kua_status st = kua__db_exec(store, "BEGIN", "read"); /* one state, whoever writes */
+    if (!st) {
+        st = load_shop(&l, domains, n, out);
+        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    kua__shop_builder_release(&l.builder);
+    kua__free(l.item);
+    kua__free(l.tied);
     return st;
 }
 
-/* ---- what was cleaned --------------------------------------------------------------------------------------------------- */
+/* ---- inspect ---- */
 
-static void add_steps(json_t *sum, const json_t *steps)
+/* Adds the removals of one import's steps to those of the same name. */
+static void add_steps(json_t *sum, const json_t *steps, kua_status *st)
 {
     size_t i, j;
     json_t *step, *have;
-    json_array_foreach(steps, i, step) {
+    json_array_foreach(steps, i, step)
+    {
         json_t *same = NULL;
-        json_array_foreach(sum, j, have) {
-            if (json_equal(json_object_get(have, "step"), json_object_get(step, "step"))) same = have;
+        json_array_foreach(sum, j, have)
+        {
+            if (json_equal(json_object_get(have, "step"), json_object_get(step, "step"))) {
+                same = have;
+            }
         }
         if (!same) {
-            json_array_append_new(sum, json_deep_copy(step));
+            kua__json_push(sum, json_deep_copy(step), st);
             continue;
         }
-        json_int_t n = json_integer_value(json_object_get(same, "removed")) + json_integer_value(json_object_get(step, "removed"));
-        json_object_set_new(same, "removed", json_integer(n));
+        json_int_t removed = json_integer_value(json_object_get(same, "removed")) +
+                             json_integer_value(json_object_get(step, "removed"));
+        const json_t *example = json_object_get(step, "example");
+        kua__json_put(same, "removed", json_integer(removed), st);
+        if (example && !json_object_get(same, "example")) {
+            kua__json_put(same, "example", json_deep_copy(example), st);
+        }
     }
 }
 
-kua_status kua__store_cleaning(kua__store *store, json_t **out)
+static json_int_t sum_of(const json_t *files, const char *key)
 {
-    sqlite3_stmt *q = NULL;
-    bool row = false;
-    *out = json_array();
-    kua_status st = kua__db_prepare(store, "SELECT report FROM imports ORDER BY id", &q);
-    while (!st && !(st = kua__db_step(store, q, &row)) && row) {
-        json_t *report = NULL;
-        const char *text = kua__db_text(q, 0);
-        st = kua__json_parse("import report", text, strlen(text), &report);
-        if (!st) add_steps(*out, json_object_get(report, "cleaned"));
-        json_decref(report);
+    size_t i;
+    json_t *file;
+    json_int_t sum = 0;
+    json_array_foreach(files, i, file)
+    {
+        sum += json_integer_value(json_object_get(file, key));
     }
-    sqlite3_finalize(q);
-    return st;
+    return sum;
+}
+
+static json_t *import_summary(kua__query *q, const json_t *report, kua_status *st)
+{
+    char date[32];
+    const char *const copied[] = {"files", "items", "users", "events"};
+    json_t *one = kua__json_new_object(st);
+    kua__format_date(sqlite3_column_int64(q->statement, 1), date);
+    kua__json_put(one, "id", json_integer(sqlite3_column_int64(q->statement, 0)), st);
+    kua__json_put(one, "time", json_string(date), st);
+    for (size_t i = 0; i < KUA__COUNT(copied); i++) {
+        kua__json_put(one, copied[i], json_deep_copy(json_object_get(report, copied[i])), st);
+    }
+    const json_t *files = json_object_get(report, "files");
+    kua__json_put(one, "rows", json_integer(sum_of(files, "rows")), st);
+    kua__json_put(one, "bad", json_integer(sum_of(files, "bad")), st);
+    return one;
+}
+
+static kua_status add_imports(kua__store *store, json_t *out)
+{
+    kua__query q;
+    kua_status made = KUA_OK;
+    json_t *imports = kua__json_new_array(&made), *cleaned = kua__json_new_array(&made);
+    kua_status st = kua__query_open(store, &q, "SELECT id, time, report FROM imports ORDER BY id");
+    while (!st && !made && !(st = kua__query_step(&q)) && q.row) {
+        json_t *report;
+        const char *text = kua__query_get_text(&q, 2);
+        st = kua__json_parse("import's report", text, strlen(text), &report);
+        if (!st) {
+            kua__json_push(imports, import_summary(&q, report, &made), &made);
+            add_steps(cleaned, json_object_get(report, "cleaned"), &made);
+            json_decref(report);
+        }
+    }
+    kua__query_close(&q);
+    kua__json_put(out, "imports", imports, &made);
+    kua__json_put(out, "cleaned", cleaned, &made);
+    return st ? st : made;
+}
+
+kua_status kua__store_inspect(kua__store *store, json_t **out)
+{
+    assert(store && out);
+    kua__shop *shop;
+    *out = NULL;
+    KUA__TRY(kua__store_load_shop(store, NULL, 0, &shop));
+    json_t *json = NULL;
+    kua_status st = kua__shop_inspect(shop, &json);
+    if (!st) st = add_imports(store, json);
+    kua__shop_free(shop);
+    return kua__json_finish(json, st, out);
 }

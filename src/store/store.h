@@ -26,6 +26,7 @@
 
 #include <jansson.h>
 
+#include "data/intake.h" /* kua__import_options and its settings */
 #include "data/shop.h"
 
 enum { KUA__STORE_VERSION = 1 }; /* of the tables, in the file's user_version */
@@ -40,17 +41,6 @@ kua_status kua__store_open_read_only(const char *path, kua__store **out);
 void kua__store_close(kua__store *store); /* NULL is allowed */
 
 /* ---- import ---- */
-
-/* Members may be NULL unless it says otherwise. */
-typedef struct kua__import_options {
-    const char *domain; /* put all items here; NULL: the mapping's domain column decides */
-    const char *items, *events, *users; /* files; at least one file of all must be given */
-    const char *map;                    /* JSON file that names columns (data/mapping.h) */
-    const char *train, *valid, *test;   /* a given split, in place of `events` */
-    const json_t *settings;             /* object: see data/intake.h; NULL: defaults */
-    const char *rejects; /* folder for lines that are no records (made when needed); NULL: they are
-                            counted, not kept */
-} kua__import_options;
 
 /* Reads, cleans and stores files. Items and users that exist are updated where they differ; an
  * event that is there already (same user, item, time, type, value) is not added again, so that a

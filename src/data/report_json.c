@@ -1,0 +1,73 @@
+/* data/report_json.c - see report_json.h. */
+#include "data/report_json.h"
+
+#include <assert.h>
+#include <string.h>
+
+static json_t *checked(json_t *json, kua_status *st)
+{
+    if (!json && !*st) {
+        *st = kua__fail_nomem(64, "a report");
+    }
+    return json;
+}
+
+json_t *kua__json_new_object(kua_status *st)
+{
+    assert(st);
+    return checked(json_object(), st);
+}
+
+json_t *kua__json_new_array(kua_status *st)
+{
+    assert(st);
+    return checked(json_array(), st);
+}
+
+json_t *kua__json_text(const char *text)
+{
+    assert(text);
+    size_t n = strlen(text), valid = kua__utf8_valid(text, n);
+    if (valid == n) {
+        return json_stringn(text, n);
+    }
+    char *copy = kua__strndup(text, n);
+    for (size_t i = 0; copy && i < n; i++) {
+        copy[i] = (unsigned char)copy[i] < 0x80 ? copy[i] : '?';
+    }
+    json_t *json = copy ? json_stringn(copy, n) : NULL;
+    kua__free(copy);
+    return json;
+}
+
+void kua__json_put(json_t *object, const char *key, json_t *value, kua_status *st)
+{
+    assert(key && st);
+    if (!object || !value || *st) {
+        json_decref(value);
+        checked(NULL, st);
+    } else if (json_object_set_new(object, key, value)) {
+        checked(NULL, st);
+    }
+}
+
+void kua__json_push(json_t *array, json_t *value, kua_status *st)
+{
+    assert(st);
+    if (!array || !value || *st) {
+        json_decref(value);
+        checked(NULL, st);
+    } else if (json_array_append_new(array, value)) {
+        checked(NULL, st);
+    }
+}
+
+kua_status kua__json_finish(json_t *json, kua_status st, json_t **out)
+{
+    assert(out);
+    *out = st ? NULL : json;
+    if (st) {
+        json_decref(json);
+    }
+    return st;
+}
