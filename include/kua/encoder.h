@@ -8,22 +8,28 @@
  *     kua_encoder_free(encoder);
  *
  * The folder holds what Python's sentence-transformers and transformers write:
+ *
  *     config.json                  BERT's sizes ("model_type": "bert")
- *     model.safetensors            the weights, in F32, F16 or BF16; names with or without a prefix
- * ("bert.") tokenizer.json or vocab.txt  see kua/tokenizer.h 1_Pooling/config.json        how
- * tokens become one vector: mean, first ("CLS") or largest. Absent: mean modules.json whether
- * vectors are brought to length 1. Absent: they are sentence_bert_config.json    max_seq_length:
- * longer texts are cut there. Absent: at the model's last position
+ *     model.safetensors            the weights in F32, F16 or BF16, names with or without "bert."
+ *     tokenizer.json or vocab.txt  see kua/tokenizer.h
+ *     1_Pooling/config.json        how tokens become one vector: mean, first ("CLS") or largest.
+ *                                  Absent: mean
+ *     modules.json                 whether vectors are brought to length 1. Absent: they are
+ *     sentence_bert_config.json    max_seq_length: longer texts are cut there. Absent: at 256
+ *                                  tokens, or at the model's last position where that is less
  *
  * Speed: texts are sorted by length and put one after another without padding; equal texts are
- * encoded once. Each thread encodes batches of its own. bench/encode.c measures it. Results:
- * computed in f32 whatever the file holds. A text's vector depends on the text alone, up to
- * rounding; the same call with the same number of threads gives the same bits. Threads: a loaded
- * encoder is immutable but for a pool of scratch memory that locks itself: any number of threads
- *     may encode with it.
+ *     encoded once. Each thread encodes batches of its own. bench/encode.c measures it.
+ *
+ * Results: computed in f32 whatever the file holds. A text's vector depends on the text alone, up
+ *     to rounding; the same call with the same number of threads gives the same bits.
+ *
+ * Threads: a loaded encoder is immutable but for a pool of scratch memory that locks itself: any
+ *     number of threads may encode with it.
+ *
  * Memory: the weights of the layers once, re-laid for the processor; word vectors stay in the
- * mapped file. Scratch is kua_encoder_info.scratch_bytes a thread and a call at the same time,
- * whatever the texts. A call adds 4 bytes a token and about 24 a text.
+ *     mapped file. Scratch is kua_encoder_info.scratch_bytes a thread and a call at the same time,
+ *     whatever the texts. A call adds 4 bytes a token and about 24 a text.
  */
 #ifndef KUA_ENCODER_H
 #define KUA_ENCODER_H
@@ -49,10 +55,9 @@ typedef enum kua_unit { KUA_UNIT_MODEL, KUA_UNIT_YES, KUA_UNIT_NO } kua_unit;
 
 typedef struct kua_encoder_options {
     kua_pooling pooling;
-    kua_unit unit;     /* vectors of length 1; KUA_UNIT_MODEL: what the folder says */
-    size_t max_tokens; /* a text's tokens, special ones included; 0: the folder's limit */
-    size_t
-        batch_tokens; /* tokens that are computed together; 0: what suits the processor's cache */
+    kua_unit unit;       /* vectors of length 1; KUA_UNIT_MODEL: what the folder says */
+    size_t max_tokens;   /* a text's tokens, special ones included; 0: the folder's limit */
+    size_t batch_tokens; /* computed together; 0: what suits the processor's cache */
 } kua_encoder_options;
 
 typedef struct kua_encoder_info {

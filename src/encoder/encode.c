@@ -1,8 +1,8 @@
 /* encode.c - many texts through an encoder: equal ones once, in batches of about the same length,
  * on all threads.
  *
- *     texts --tokenizer--> ids --sort--> longest first, equal ones side by side --cut--> batches
- * --threads--> rows
+ *     texts --tokenizer--> ids --sort--> longest first, equal ones side by side
+ *           --cut--> batches --threads--> rows
  *
  * Sorting by (length, ids) brings equal texts together, so a comparison with the neighbour finds
  * them; no hash table is needed. Longest first: the last batches, when threads run out of work, are
@@ -10,9 +10,10 @@
  *
  * Invariants
  *   I1  order[] is a permutation of the texts; distinct[i] are the places in it where a new text
- * begins. I2  a batch is a range of distinct[]; its tokens are at most batch_tokens, or it is one
- * text. I3  the cut depends on the texts and the options only, so results repeat whichever thread
- * takes which batch.
+ *       begins.
+ *   I2  a batch is a range of distinct[]; its tokens are at most batch_tokens, or it is one text.
+ *   I3  the cut depends on the texts and the options only, so results repeat whichever thread takes
+ *       which batch.
  *
  * A batch that fails stops the others at their next batch; the first failure is reported with its
  * own message.

@@ -9,7 +9,12 @@
 #include <assert.h>
 #include <string.h>
 
-enum { BATCH_TOKENS = 256, BATCH_TOKENS_MAX = 1 << 16 };
+enum {
+    BATCH_TOKENS = 256,
+    BATCH_TOKENS_MAX = 1 << 16,
+    TOKENS_UNSTATED =
+        256, /* a folder without sentence_bert_config.json: sentence-transformers' usual limit */
+};
 
 /* ---- the pool ---- */
 
@@ -74,7 +79,8 @@ static kua_status choose_max_tokens(kua_encoder *e, size_t option, size_t stated
             "%s/config.json: max_position_embeddings is %zu, the tokenizer adds %zu tokens", folder,
             positions, special);
     }
-    e->max_tokens = option ? option : stated ? KUA__MAX(least, KUA__MIN(stated, most)) : most;
+    if (!stated) stated = TOKENS_UNSTATED;
+    e->max_tokens = option ? option : KUA__MAX(least, KUA__MIN(stated, most));
     return KUA_OK;
 }
 
