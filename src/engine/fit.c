@@ -1,0 +1,169 @@
+/* fit.c - fits a recipe on a stage: choose on validation, fit for the test, keep both's traces.
+ *
+ *     choosing world --fit--> model --> ranks on validation (for the guard), chosen settings (facts.chosen)
+ *     final world    --fit with what was chosen--> the model that is kept                     time splits only
+ */
+#include "engine/engine.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "transfer/transfer.h"
+
+void kua__fitted_release(kua__fitted *f)
+{
+    kua__rec_free(f->rec);
+    kua__eval_result_release(&f->valid);
+    json_decref(f->facts);
+    *f = (kua__fitted){0};
+}
+
+kua_status kua__engine_valid_set(const kua__stage *stage, const kua__world *world, kua__eval_set *out)
+{
+    bool time = stage->side[0].split.kind == KUA__SPLIT_TIME;
+    kua__eval_options options = {.part = KUA__PART_VALID, .mask_seen = !time, .sold_only = time, .seed = 1};
+    return kua__eval_set_build(out, world, &stage->side[0].split, &options);
+}
+
+static kua_status fit_once(const kua__recipe *recipe, const kua__world *world, const json_t *settings, const kua_monitor *monitor,
+                           kua__rec **out)
+{
+    if (recipe->strategy) return recipe->strategy->fit(world, recipe->source, settings, monitor, out);
+    KUA__TRY(kua__rec_create_from(recipe->ops, settings, out));
+    kua_status st = kua__rec_fit(*out, world, monitor);
+    if (st) {
+        kua__rec_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+/* Settings as given, with what the first fit chose over them. */
+static json_t *chosen_settings(const json_t *given, const json_t *facts)
+{
+    json_t *all = given ? json_deep_copy(given) : json_object();
+    json_object_update(all, json_object_get(facts, "chosen"));
+    return all;
+}
+
+static bool needs_final_fit(const kua__stage *stage)
+{
+    return stage->side[0].split.kind == KUA__SPLIT_TIME;
+}
+
+static kua_status fit_final(const kua__stage *stage, const kua__recipe *recipe, uint64_t seed, const kua_monitor *monitor, kua__fitted *f)
+{
+    kua__world final = kua__stage_final(stage, seed);
+    json_t *settings = chosen_settings(recipe->settings, f->facts);
+    kua__rec_free(f->rec);
+    f->rec = NULL;
+    kua_status st = fit_once(recipe, &final, settings, monitor, &f->rec);
+    json_decref(settings);
+    return st;
+}
+
+kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, uint64_t seed, const kua__eval_set *valid_set,
+                           const kua_monitor *monitor, kua__fitted *out)
+{
+    *out = (kua__fitted){0};
+    kua__world choosing = kua__stage_choosing(stage, seed), final = kua__stage_final(stage, seed);
+    const kua__log *log = choosing.train.log;
+    KUA__TRY(kua__leak_check(&final, log, &stage->side[0].split, KUA__PART_TEST));
+    kua_status st = fit_once(recipe, &choosing, recipe->settings, monitor, &out->rec);
+    if (!st) out->facts = json_incref(out->rec->facts ? out->rec->facts : json_object());
+    if (!st && valid_set) st = kua__eval_rec(valid_set, out->rec, monitor, &out->valid);
+    if (!st && needs_final_fit(stage)) st = fit_final(stage, recipe, seed, monitor, out);
+    if (st) kua__fitted_release(out);
+    return st;
+}
+
+/* ---- keeping ------------------------------------------------------------------------------------------------------------ */
+
+static kua_status save_fitted(kua_workspace *ws, const kua__fitted *f, const char *name, int version, size_t k)
+{
+    char *folder = kua__model_folder(ws, name, version, k);
+    if (!folder) return kua__fail_nomem(0, "a path");
+    kua_status st = kua__make_folders(folder);
+    if (!st) st = f->rec->ops->save(f->rec, folder);
+    if (!st && f->valid.n_users) st = kua__result_save(&f->valid, folder);
+    kua__free(folder);
+    return st;
+}
+
+static kua_status newest_version(kua_workspace *ws, const char *name, int *out)
+{
+    json_t *rows = NULL;
+    KUA__TRY(kua__store_models(ws->store, name, &rows));
+    size_t n = json_array_size(rows);
+    *out = n ? (int)json_integer_value(json_object_get(json_array_get(rows, n - 1), "version")) : 0;
+    json_decref(rows);
+    return KUA_OK;
+}
+
+static kua_status seed_record(const kua__fitted *f, const kua__eval_set *set, uint64_t seed, json_t *seeds)
+{
+    double ndcg = 0, recall = 0;
+    if (f->valid.n_users) {
+        KUA__TRY(kua__eval_mean(set, &f->valid, KUA__NDCG_10, &ndcg));
+        KUA__TRY(kua__eval_mean(set, &f->valid, KUA__RECALL_10, &recall));
+    }
+    json_t *one = json_pack("{s:I, s:{s:f, s:f}, s:O}", "seed", (json_int_t)seed, "valid", "ndcg@10", ndcg, "recall@10", recall, "facts",
+                            f->facts);
+    return json_array_append_new(seeds, one) ? kua__fail_nomem(0, "a model's record") : KUA_OK;
+}
+
+/* A model's name is a folder's name too. */
+static kua_status check_name(const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i < n; i++) {
+        bool good = strchr("-_.+", name[i]) ? i > 0 : (name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z');
+        if (!good) n = 0;
+    }
+    return n >= 1 && n <= 80 ? KUA_OK : kua__fail(KUA_INVALID, "model name '%s': expected 1 to 80 letters, digits, '-', '_', '.' or '+'", name);
+}
+
+static kua_status fit_seeds(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe, const char *name, int version,
+                            uint64_t seed, size_t n, json_t *seeds)
+{
+    kua__world world = kua__stage_choosing(stage, seed);
+    kua__eval_set set = {0};
+    kua_status st = kua__engine_valid_set(stage, &world, &set);
+    bool has_set = !st;
+    if (st == KUA_INVALID || st == KUA_NOTFOUND) st = KUA_OK; /* nothing held out for validation: fit all the same */
+    for (size_t k = 0; !st && k < n; k++) {
+        kua__fitted fitted;
+        st = kua__engine_fit(stage, recipe, seed + k, has_set ? &set : NULL, ws->monitor, &fitted);
+        if (st) break;
+        st = save_fitted(ws, &fitted, name, version, k);
+        if (!st) st = seed_record(&fitted, &set, seed + k, seeds);
+        kua__fitted_release(&fitted);
+    }
+    if (has_set) kua__eval_set_release(&set);
+    return st;
+}
+
+kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe, const char *name, uint64_t seed,
+                             size_t n_seeds, json_t *extra, kua__model *out)
+{
+    KUA__TRY(check_name(name));
+    double start = kua__seconds();
+    json_t *seeds = json_array(), *record = extra ? extra : json_object();
+    int version = 0;
+    kua_status st = newest_version(ws, name, &version);
+    if (!st) st = fit_seeds(ws, stage, recipe, name, ++version, seed, n_seeds, seeds);
+    if (!st) {
+        json_object_set_new(record, "split", json_string(stage->split_text));
+        json_object_set_new(record, "settings", recipe->settings ? json_deep_copy(recipe->settings) : json_object());
+        json_object_set(record, "seeds", seeds);
+        json_object_set(record, "metrics", json_object_get(json_array_get(seeds, 0), "valid"));
+        json_object_set_new(record, "seconds", json_real(kua__seconds() - start));
+        json_object_set_new(record, "peak_bytes", json_integer((json_int_t)kua__peak_rss_bytes()));
+        kua__model_row row = {.name = name, .kind = recipe->kind, .domain = stage->shop->domains[stage->side[0].domain].name,
+                              .strategy = recipe->strategy ? recipe->strategy->name : NULL, .record = record};
+        st = kua__store_model_add(ws->store, &row, &version);
+    }
+    json_decref(seeds);
+    json_decref(record);
+    return st ? st : kua__model_open(ws, name, version, out);
+}
