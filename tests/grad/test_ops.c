@@ -59,8 +59,8 @@ static void relu_has_right_slopes(void **state)
 static void elementwise_operations(void **state)
 {
     (void)state;
-    static const build_fn unary[] = {build_gelu,    build_sigmoid, build_tanh, build_silu,
-                                     build_softmax, build_scale,   build_relu};
+    static const build_fn unary[] = {build_gelu, build_sigmoid, build_tanh,
+                                     build_silu, build_softmax, build_scale};
     static const build_fn binary[] = {build_add, build_sub, build_mul};
     static const build_fn self[] = {build_add_self, build_sub_self, build_mul_self};
     for (size_t i = 0; i < KUA__COUNT(sizes); i++) {
