@@ -36,6 +36,7 @@ static const char SETTINGS[] =
     "\"weight_decay\": [0.01, \"of AdamW\"],"
     "\"beta2\": [0.98, \"of AdamW\"],"
     "\"clip\": [5.0, \"largest gradient norm; 0: any\"],"
+    "\"averaging\": [1.0, \"epochs that the moving average of weights reaches back; 0: none\"],"
     "\"warmup\": [100, \"steps until the full learning rate\"],"
     "\"batch_tokens\": [2048, \"events in a batch\"],"
     "\"tau\": [0.07, \"temperature of the cosine\"],"

@@ -8,6 +8,10 @@
  *     epoch: shuffle -> (batch -> tape -> step)* -> NDCG@10 on validation users
  *                          keep the best weights; stop `patience` epochs after the best
  *
+ * What is validated and kept is a moving average of the weights: at this learning rate and dropout
+ * one epoch's weights differ from the next one's by more than training still improves them, and
+ * stopping early on that noise costs quality.
+ *
  * Without validation events training runs for `blind_epochs` and keeps the last weights.
  */
 #include <assert.h>
@@ -35,6 +39,7 @@ typedef struct fit {
     kua__rng rng;
     kua__tape *tape;
     kua__optim optim;
+    kua__ema average; /* of the weights n 0: off */
 
     window *window; /* domain by domain: window_at[d] .. window_at[d + 1] */
     size_t n_windows, window_capacity, *window_at;
@@ -166,7 +171,9 @@ static kua_status step(fit *f, const batch *b, double *loss_sum, size_t *loss_n)
     KUA__TRY(kua__tape_backward(t, loss));
     *loss_sum += loss->value[0] * (double)n;
     *loss_n += n;
-    return kua__optim_step(&f->optim, &s->params);
+    KUA__TRY(kua__optim_step(&f->optim, &s->params));
+    if (f->average.n) kua__ema_update(&f->average, &s->params);
+    return KUA_OK;
 }
 
 static kua_status epoch(fit *f, size_t number, size_t epochs, double *loss)
@@ -249,6 +256,26 @@ static void return_to_best(fit *f)
     }
 }
 
+/* Exchanges the weights with their average: it is what validation sees and what is kept. */
+static void swap_average(fit *f)
+{
+    if (f->average.n) kua__ema_swap(&f->average, &f->s->params);
+}
+
+/* Validates the average; keeps it where it is the best so far. */
+static kua_status judge(fit *f, size_t number, double *ndcg)
+{
+    swap_average(f);
+    kua_status st = validate(f, ndcg);
+    if (!st && *ndcg > f->best_ndcg) {
+        f->best_ndcg = *ndcg;
+        f->best_epoch = number;
+        st = keep_best(f);
+    }
+    swap_average(f);
+    return st;
+}
+
 /* ---- all epochs ---- */
 
 static kua_status note(fit *f, size_t number, double loss, double ndcg, double seconds)
@@ -270,15 +297,9 @@ static kua_status train_watched(fit *f)
         double loss, ndcg, begun = kua__seconds();
         KUA__TRY(epoch(f, e - 1, o->epochs, &loss));
         double seconds = kua__seconds() - begun;
-        KUA__TRY(validate(f, &ndcg));
+        KUA__TRY(judge(f, e, &ndcg));
         KUA__TRY(note(f, e, loss, ndcg, seconds));
-        if (ndcg > f->best_ndcg) {
-            f->best_ndcg = ndcg;
-            f->best_epoch = e;
-            KUA__TRY(keep_best(f));
-        } else if (e - f->best_epoch >= o->patience) {
-            break;
-        }
+        if (e - f->best_epoch >= o->patience) break;
     }
     return_to_best(f);
     return KUA_OK;
@@ -293,6 +314,7 @@ static kua_status train_blind(fit *f)
         KUA__TRY(note(f, e, loss, 0, kua__seconds() - begun));
         f->best_epoch = e;
     }
+    swap_average(f);
     return KUA_OK;
 }
 
@@ -374,6 +396,16 @@ static kua_status make_items(fit *f)
     return KUA_OK;
 }
 
+/* Per step, so that the average reaches back `averaging` epochs. */
+static float average_decay(const fit *f)
+{
+    double tokens = 0, batch_tokens = (double)f->s->options.batch_tokens;
+    for (size_t i = 0; i < f->n_windows; i++)
+        tokens += f->window[i].n;
+    double steps = f->s->options.averaging * fmax(tokens / batch_tokens, 1);
+    return (float)exp(-1 / steps);
+}
+
 static kua_status plan(fit *f)
 {
     const kua__sequence_options *o = &f->s->options;
@@ -389,12 +421,14 @@ static kua_status plan(fit *f)
     KUA__TRY(make_items(f));
     KUA__TRY(plan_windows(f));
     KUA__TRY(plan_validation(f));
+    if (o->averaging > 0) KUA__TRY(kua__ema_init(&f->average, &f->s->params, average_decay(f)));
     return kua__tape_create(&(kua__tape_options){.seed = f->rng.seed, .bf16 = o->bf16}, &f->tape);
 }
 
 static void fit_release(fit *f)
 {
     kua__tape_free(f->tape);
+    kua__ema_release(&f->average);
     kua__free(f->window);
     kua__free(f->window_at);
     kua__free(f->order);

@@ -88,6 +88,7 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
         {"body_lr", 0, 100, NULL, &o->body_lr},
         {"weight_decay", 0, 1, NULL, &o->weight_decay},
         {"beta2", 0, 0.99999, NULL, &o->beta2},
+        {"averaging", 0, 1000, NULL, &o->averaging},
         {"clip", 0, 1e9, NULL, &o->clip},
         {"tau", 1e-3, 100, NULL, &o->tau},
         {"input_scale", 0, 1000, NULL, &o->input_scale},
