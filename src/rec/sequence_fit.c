@@ -163,7 +163,7 @@ static kua_status step(fit *f, const batch *b, double *loss_sum, size_t *loss_n)
     kua__var *table = kua__sequence_table(t, s, b->domain);
     kua__ragged seq = {b->n, f->at};
     kua__var *x = kua__sequence_inputs(t, s, b->domain, f->token, f->at[b->n]);
-    kua__var *h = kua__sequence_states(t, s, x, f->position, seq);
+    kua__var *h = kua__sequence_states(t, s, x, f->position, seq, false);
     h = kua__l2_normalize(t, kua__gather_rows(t, h, f->input, n), 1e-12f);
     h = kua__scale(t, h, 1 / s->options.tau);
     kua__var *unit = kua__l2_normalize(t, table, 1e-12f);

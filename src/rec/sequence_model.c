@@ -250,12 +250,18 @@ static kua__var *gated(kua__tape *t, kua__var *x, kua__param *gate, kua__param *
     return kua__add(t, x, kua__mul(t, open, y));
 }
 
+/* ends_only: rows of the result are the last tokens of the sequences; the others are needed no
+ * further than as keys and values. */
 static kua__var *layer(kua__tape *t, const kua__sequence *s, const kua__sequence_layer *l,
-                       kua__var *x, kua__ragged seq)
+                       kua__var *x, kua__ragged seq, bool ends_only)
 {
     float drop = s->options.dropout;
     kua__var *y = norm(t, x, l->norm1_gain, l->norm1_bias);
     y = kua__self_attention(t, dense(t, y, l->qkv, l->qkv_bias), seq, s->options.heads, true);
+    if (ends_only) {
+        x = kua__last_row(t, x, seq);
+        y = kua__last_row(t, y, seq);
+    }
     y = kua__dropout(t, dense(t, y, l->out, l->out_bias), drop);
     x = gated(t, x, l->gate1, l->gate1_bias, y);
     y = norm(t, x, l->norm2_gain, l->norm2_bias);
@@ -293,13 +299,14 @@ kua__var *kua__sequence_inputs(kua__tape *t, const kua__sequence *s, size_t d,
 }
 
 kua__var *kua__sequence_states(kua__tape *t, const kua__sequence *s, kua__var *x,
-                               const uint32_t *position, kua__ragged seq)
+                               const uint32_t *position, kua__ragged seq, bool ends_only)
 {
     kua__var *place = kua__gather_rows(t, kua__use(t, s->position), position, seq.at[seq.n]);
     x = kua__add(t, kua__scale(t, x, s->options.input_scale), place);
     x = kua__dropout(t, x, s->options.dropout);
     for (size_t i = 0; i < s->options.layers; i++)
-        x = layer(t, s, &s->layer[i], x, seq);
+        x = layer(t, s, &s->layer[i], x, seq, ends_only && i + 1 == s->options.layers);
+    if (ends_only && s->options.layers == 0) x = kua__last_row(t, x, seq);
     return norm(t, x, s->norm_gain, s->norm_bias);
 }
 
@@ -377,8 +384,8 @@ kua_status kua__sequence_encode(const kua__sequence *s, const float *input, size
     kua__ragged seq = {b.n_full, b.at};
     kua__var *table = kua__input(t, n_items, dim, input);
     kua__var *x = kua__gather_rows(t, table, b.token, b.n);
-    kua__var *h = kua__sequence_states(t, s, x, b.position, seq);
-    h = kua__l2_normalize(t, kua__last_row(t, h, seq), LENGTH_EPSILON);
+    kua__var *h = kua__sequence_states(t, s, x, b.position, seq, true);
+    h = kua__l2_normalize(t, h, LENGTH_EPSILON);
     KUA__GOTO(st, kua__tape_status(t));
     spread_states(history, n, dim, h, 1 / s->options.tau, state);
 done:

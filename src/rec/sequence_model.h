@@ -71,9 +71,10 @@ kua__var *kua__sequence_table(kua__tape *t, const kua__sequence *s, size_t d);
 /* The item vectors of the tokens [n, dim], with dropout of their own. */
 kua__var *kua__sequence_inputs(kua__tape *t, const kua__sequence *s, size_t d,
                                const uint32_t *token, size_t n);
-/* States of all tokens [tokens, dim] from their item vectors x and positions. */
+/* States of all tokens [tokens, dim], or of each sequence's last [seq.n, dim], from the tokens'
+ * item vectors x and positions. */
 kua__var *kua__sequence_states(kua__tape *t, const kua__sequence *s, kua__var *x,
-                               const uint32_t *position, kua__ragged seq);
+                               const uint32_t *position, kua__ragged seq, bool ends_only);
 /* input[n, dim] and output[n, dim] of domain d as plain matrices. */
 kua_status kua__sequence_tables(const kua__sequence *s, size_t d, float *input, float *output);
 /* state[n, dim] at the end of each history (its last maxlen events), of length 1 / tau; 0 for an

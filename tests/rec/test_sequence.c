@@ -274,6 +274,36 @@ static void same_seed_same_bits(void **state)
     close_shop(&d);
 }
 
+/* The states of the last tokens are the same whether the others are computed too or not. */
+static void ends_are_rows_of_the_whole(void **state)
+{
+    (void)state;
+    shop d;
+    chain_shop(&d, 40, 7, 1, true);
+    static const char *const given[] = {"{\"epochs\": 1, \"layers\": 2}",
+                                        "{\"epochs\": 1, \"layers\": 0}"};
+    const uint32_t token[] = {1, 2, 3, 9, 4, 5}, position[] = {0, 1, 2, 0, 0, 1},
+                   at[] = {0, 3, 4, 6};
+    for (size_t i = 0; i < 2; i++) {
+        kua__rec *rec = fitted(&d, given[i]);
+        const kua__sequence *s = (const kua__sequence *)rec;
+        kua__tape *t = NULL;
+        assert_ok(kua__tape_create(NULL, &t));
+        kua__tape_set_training(t, false);
+        kua__ragged seq = {3, at};
+        kua__var *table = kua__input(t, ITEMS, s->options.dim, s->input);
+        kua__var *x = kua__gather_rows(t, table, token, 6);
+        kua__var *all = kua__last_row(t, kua__sequence_states(t, s, x, position, seq, false), seq);
+        kua__var *ends = kua__sequence_states(t, s, x, position, seq, true);
+        assert_ok(kua__tape_status(t));
+        for (size_t k = 0; k < 3 * s->options.dim; k++)
+            assert_near(ends->value[k], all->value[k], 1e-5);
+        kua__tape_free(t);
+        kua__rec_sequence.free(rec);
+    }
+    close_shop(&d);
+}
+
 /* ---- whitening ---- */
 
 static void whitened_rows_have_length_one_on_average(void **state)
@@ -565,6 +595,7 @@ int main(void)
         cmocka_unit_test(trains_blind_without_validation),
         cmocka_unit_test(an_empty_history_gets_what_is_popular),
         cmocka_unit_test(same_seed_same_bits),
+        cmocka_unit_test(ends_are_rows_of_the_whole),
         cmocka_unit_test(whitened_rows_have_length_one_on_average),
         cmocka_unit_test(a_loaded_model_scores_the_same_bits),
         cmocka_unit_test(damaged_files_are_refused),
