@@ -2,7 +2,12 @@
  * was expected.
  *
  * jansson reports some failed allocations as syntax errors or not at all. Its memory comes from
- * here, so a failure is noted where it happens (`out_of_memory`) and the status is right. The
+ * here, so a failure is noted where it happens (`out_of_memory`) and the status is right.
+ *
+ * Worse: its parser drops a byte of a token where the token's buffer cannot grow (its sizes are
+ * powers of two), reads past its end afterwards, and its writer drops a key. So a parse begins with
+ * a reserve that is large enough to let the longest token grow; after a failure buffers come from
+ * there, everything else keeps failing, and the parse ends at the next node it makes. The
  * allocator is set before main() runs: a value made with one allocator and freed with another would
  * be a wrong count. Blocks are plain malloc blocks, so an application that uses jansson itself and
  * frees a text with free() is right too.
@@ -16,34 +21,81 @@
 #include "base/private.h"
 
 static _Thread_local bool out_of_memory;
+static _Thread_local struct {
+    char *data;
+    size_t used, size;
+} reserve; /* {0} where nothing is parsed */
+
+enum { RESERVE_LEAST = 4096, TOKEN_GROWTH = 4 /* 32 + 64 + ... up to twice a token */ };
+
+static void *from_reserve(size_t bytes)
+{
+    bool buffer = bytes >= 32 && (bytes & (bytes - 1)) == 0;
+    if (!buffer || bytes > reserve.size - reserve.used) return NULL;
+    reserve.used += bytes;
+    return reserve.data + reserve.used - bytes;
+}
 
 static void *json_alloc(size_t bytes)
 {
-    void *p = kua__malloc_unaligned(bytes);
-    if (!p) {
-        out_of_memory = true;
-    }
-    return p;
+    void *p = out_of_memory && reserve.data ? NULL : kua__malloc_unaligned(bytes);
+    if (p) return p;
+    out_of_memory = true;
+    return from_reserve(bytes);
+}
+
+static void json_release(void *p)
+{
+    uintptr_t at = (uintptr_t)p, first = (uintptr_t)reserve.data;
+    if (reserve.data && at >= first && at < first + reserve.size) return;
+    kua__free(p);
 }
 
 __attribute__((constructor)) static void use_our_memory(void)
 {
-    json_set_alloc_funcs(json_alloc, kua__free);
+    json_set_alloc_funcs(json_alloc, json_release);
 }
 
 /* ---- whole documents ---- */
+
+/* An upper bound of the longest token: bytes between quotes that no backslash hides. */
+static size_t longest_token(const char *text, size_t n)
+{
+    size_t longest = 0, start = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\\') {
+            i++;
+        } else if (text[i] == '"') {
+            longest = KUA__MAX(longest, i - start);
+            start = i;
+        }
+    }
+    return KUA__MAX(longest, n - start);
+}
+
+static json_t *parse(const char *text, size_t n, json_error_t *error)
+{
+    reserve.size = RESERVE_LEAST + TOKEN_GROWTH * longest_token(text, n);
+    reserve.used = 0;
+    reserve.data = kua__malloc_unaligned(reserve.size);
+    out_of_memory = !reserve.data;
+    json_t *json = NULL;
+    if (reserve.data) json = json_loadb(text, n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, error);
+    if (out_of_memory) { /* a value without what failed is no value */
+        json_decref(json);
+        json = NULL;
+    }
+    kua__free(reserve.data);
+    reserve.data = NULL;
+    return json;
+}
 
 kua_status kua__json_parse(const char *name, const char *text, size_t n, json_t **out)
 {
     assert(name && (text || n == 0) && out);
     json_error_t error = {.line = 1};
-    out_of_memory = false;
-    *out = json_loadb(text ? text : "", n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
-    if (*out && !out_of_memory) {
-        return KUA_OK;
-    }
-    json_decref(*out);
-    *out = NULL;
+    *out = parse(text ? text : "", n, &error);
+    if (*out) return KUA_OK;
     if (out_of_memory) {
         return kua__fail(KUA_NOMEM, "%s: out of memory while reading %zu bytes of JSON", name, n);
     }
@@ -61,11 +113,20 @@ kua_status kua__json_load(const char *path, json_t **out)
     return st;
 }
 
+char *kua__json_dumps(const json_t *json, size_t flags)
+{
+    assert(json);
+    out_of_memory = false;
+    char *text = json_dumps(json, flags | JSON_ENCODE_ANY);
+    if (!out_of_memory) return text;
+    kua__free(text); /* lacks something */
+    return NULL;
+}
+
 kua_status kua__json_save(const char *path, const json_t *json)
 {
     assert(path && json);
-    out_of_memory = false;
-    char *text = json_dumps(json, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    char *text = kua__json_dumps(json, JSON_INDENT(2));
     if (!text) {
         return kua__fail(out_of_memory ? KUA_NOMEM : KUA_INTERNAL, "%s: %s", path,
                          out_of_memory ? "out of memory while writing JSON" : "is no tree of JSON");

@@ -15,6 +15,9 @@
 kua_status kua__json_parse(const char *name, const char *text, size_t n, json_t **out);
 kua_status kua__json_load(const char *path, json_t **out);
 kua_status kua__json_save(const char *path, const json_t *json); /* atomic, indented */
+/* json_dumps(), but NULL where any allocation failed: jansson's own may then lack a key. To be
+ * freed with kua__free. */
+char *kua__json_dumps(const json_t *json, size_t flags);
 
 /* Members of an object. The `or` forms give a default where the member is missing or null; a member
  * of the wrong kind or outside [low, high] is KUA_FORMAT: "<name>: hidden_size is \"x\", expected
