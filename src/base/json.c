@@ -31,7 +31,7 @@ enum { RESERVE_LEAST = 4096, TOKEN_GROWTH = 4 /* 32 + 64 + ... up to twice a tok
 static void *from_reserve(size_t bytes)
 {
     bool buffer = bytes >= 32 && (bytes & (bytes - 1)) == 0;
-    if (!buffer || bytes > reserve.size - reserve.used) return NULL;
+    if (!reserve.data || !buffer || bytes > reserve.size - reserve.used) return NULL;
     reserve.used += bytes;
     return reserve.data + reserve.used - bytes;
 }
@@ -87,6 +87,7 @@ static json_t *parse(const char *text, size_t n, json_error_t *error)
     }
     kua__free(reserve.data);
     reserve.data = NULL;
+    reserve.used = reserve.size = 0;
     return json;
 }
 

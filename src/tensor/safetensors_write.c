@@ -124,7 +124,7 @@ static kua_status write_header(kua__st_writer *w)
 {
     if (json_object_size(w->meta) && json_object_set(w->header, "__metadata__", w->meta))
         return kua__fail_nomem(sizeof(json_t), "a header of tensors");
-    char *text = json_dumps(w->header, JSON_COMPACT);
+    char *text = kua__json_dumps(w->header, JSON_COMPACT);
     if (!text) return kua__fail_nomem(sizeof(json_t), "a header of tensors");
     size_t n = strlen(text), padded = (8 + n + 63) / 64 * 64 - 8;
     kua_status st = KUA_OK;
