@@ -1,0 +1,147 @@
+/* test_packed.c - packed products against sums in double precision: every epilogue, with and
+ * without a bias, for numbers of rows around the steps of kua__packed_rows(). */
+#include "testlib.h"
+
+#include <math.h>
+
+#include "tensor/packed.h"
+
+enum { ROWS_MAX = 80 };
+
+static float *numbers(size_t n, uint64_t seed)
+{
+    kua__rng rng = kua__rng_make(seed, 3);
+    float *x = kua__alloc_array(n, sizeof(float));
+    assert_non_null(x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = kua__rng_normal(&rng);
+    return x;
+}
+
+static double expected(const kua__packed_options *o, const float *x, size_t column, double before)
+{
+    double sum = o->bias ? o->bias[column] : 0;
+    for (size_t i = 0; i < o->in; i++)
+        sum += (double)x[i] * o->weight[column * o->in + i];
+    switch (o->epilogue) {
+    case KUA__EPILOGUE_GELU:
+        return sum * .5 * erfc(-sum / sqrt(2));
+    case KUA__EPILOGUE_RELU:
+        return fmax(sum, 0);
+    case KUA__EPILOGUE_ADD:
+        return before + sum;
+    case KUA__EPILOGUE_NONE:
+        break;
+    }
+    return sum;
+}
+
+static void check(const kua__packed_options *o, kua__lane *lane, size_t rows)
+{
+    kua__packed *w = NULL;
+    float *x = numbers(rows * o->in, 5), *before = numbers(rows * o->out, 6),
+          *y = numbers(rows * o->out, 6);
+    assert_ok(kua__packed_create(o, &w));
+    assert_true(kua__packed_bytes(w) >= o->in * o->out * sizeof(float));
+    assert_ok(kua__packed_run(w, lane, rows, x, y));
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < o->out; c++)
+            assert_near(y[r * o->out + c], expected(o, x + r * o->in, c, before[r * o->out + c]),
+                        2e-4);
+    kua__packed_free(w);
+    kua__free(x);
+    kua__free(before);
+    kua__free(y);
+}
+
+static void every_epilogue(void **state)
+{
+    (void)state;
+    static const size_t sides[][2] = {{1, 1}, {5, 3}, {48, 32}, {40, 70}},
+                        rows[] = {0, 1, 7, 16, ROWS_MAX};
+    kua__lane *lane = NULL;
+    assert_ok(kua__lane_create(&lane));
+    for (size_t s = 0; s < KUA__COUNT(sides); s++) {
+        size_t out = sides[s][0], in = sides[s][1];
+        float *weight = numbers(out * in, 1), *bias = numbers(out, 2);
+        for (int e = KUA__EPILOGUE_NONE; e <= KUA__EPILOGUE_ADD; e++) {
+            for (size_t r = 0; r < KUA__COUNT(rows); r++) {
+                kua__packed_options o = {out, in, weight, r % 2 ? NULL : bias, (kua__epilogue)e};
+                check(&o, lane, rows[r]);
+            }
+        }
+        kua__free(weight);
+        kua__free(bias);
+    }
+    kua__lane_free(lane);
+    kua__lane_free(NULL);
+    kua__packed_free(NULL);
+}
+
+/* More numbers of rows than a lane keeps plans for: it starts over, results stay right. */
+static void a_lane_forgets(void **state)
+{
+    (void)state;
+    float *weight = numbers(4, 1), *x = numbers(2 * KUA__LANE_PLANS, 2),
+          *y = numbers(2 * KUA__LANE_PLANS, 3);
+    kua__packed_options o = {2, 2, weight, NULL, KUA__EPILOGUE_NONE};
+    kua__packed *w = NULL;
+    kua__lane *lane = NULL;
+    assert_ok(kua__packed_create(&o, &w));
+    assert_ok(kua__lane_create(&lane));
+    long settled = 0;
+    for (size_t rows = 1; rows <= KUA__LANE_PLANS; rows++)
+        assert_ok(kua__packed_run(w, lane, rows, x, y));
+    settled = kua__alloc_live();
+    assert_ok(kua__packed_run(w, lane, KUA__LANE_PLANS, x, y)); /* kept: nothing new */
+    assert_int_equal(kua__alloc_live(), settled);
+    float *wide = numbers(2 * (KUA__LANE_PLANS + 1), 2),
+          *out = numbers(2 * (KUA__LANE_PLANS + 1), 3);
+    assert_ok(kua__packed_run(w, lane, KUA__LANE_PLANS + 1, wide, out));
+    assert_true(kua__alloc_live() < settled);
+    assert_near(out[2 * KUA__LANE_PLANS], expected(&o, wide + 2 * KUA__LANE_PLANS, 0, 0), 1e-5);
+    kua__lane_free(lane);
+    kua__packed_free(w);
+    kua__free(weight), kua__free(x), kua__free(y), kua__free(wide), kua__free(out);
+}
+
+static void rows_are_rounded_up(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < 600; n++) {
+        size_t up = kua__packed_rows(n);
+        assert_true(up >= n && up - n < 16 && kua__packed_rows(up) == up);
+        assert_true(n > 16 || up == n);
+    }
+}
+
+static void every_allocation_fails_once(void **state)
+{
+    (void)state;
+    float weight[6] = {1, 2, 3, 4, 5, 6}, bias[2] = {1, 2}, x[3] = {1, 1, 1}, y[2];
+    kua__packed_options o = {2, 3, weight, bias, KUA__EPILOGUE_NONE};
+    kua_status st;
+    TEST_EVERY_ALLOCATION(st)
+    {
+        kua__packed *w = NULL;
+        kua__lane *lane = NULL;
+        st = kua__packed_create(&o, &w);
+        if (!st) st = kua__lane_create(&lane);
+        if (!st) st = kua__packed_run(w, lane, 1, x, y);
+        kua__lane_free(lane);
+        kua__packed_free(w);
+    }
+    assert_near(y[0], 7, 1e-5);
+    assert_near(y[1], 17, 1e-5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_epilogue),
+        cmocka_unit_test(a_lane_forgets),
+        cmocka_unit_test(rows_are_rounded_up),
+        cmocka_unit_test(every_allocation_fails_once),
+    };
+    return cmocka_run_group_tests(tests, test_no_leaks_begin, test_no_leaks_end);
+}
