@@ -12,7 +12,9 @@
  *
  * So both gradients are known when the forward pass ends, for a loss whose own gradient is 1; the
  * backward pass scales them. That saves the fourth product which computing logits again would cost.
- * The products are kua__product's: bf16 where the tape says so; softmax and sums are f32.
+ * Where the tape asks for bf16 and the processor has it, all of this is one kernel
+ * (tensor/softmax_bf16.h), which keeps the logits in registers; else, or where it gives up, the
+ * products are kua__product's, and softmax and sums are f32.
  *
  * Same bits for the same number of threads: rows are independent, and chunks are added in order.
  */
@@ -20,6 +22,8 @@
 
 #include <assert.h>
 #include <math.h>
+
+#include "tensor/softmax_bf16.h"
 
 enum {
     CHUNK_FLOATS = 1 << 20, /* of logits: 4 MiB */
@@ -107,16 +111,46 @@ static bool check_targets(kua__tape *t, softmax_loss *op)
     return true;
 }
 
-static bool make_room(kua__tape *t, softmax_loss *op, size_t chunk_rows)
+static bool make_results(kua__tape *t, softmax_loss *op)
 {
     const kua__var *h = op->h, *w = op->w;
     op->y = kua__tape_result(t, 1, 1, h->wants || w->wants);
-    op->row_loss = kua__tape_floats(t, chunk_rows, 1);
-    if (!op->y || !op->row_loss) return false;
+    if (!op->y) return false;
     if (h->wants && !(op->dh = kua__tape_floats(t, h->rows, h->cols))) return false;
-    if (w->wants && !(op->dw = kua__tape_floats(t, w->rows, w->cols))) return false;
-    op->logits = kua__tape_scratch(t, chunk_rows * w->rows);
-    return op->logits != NULL;
+    return !w->wants || (op->dw = kua__tape_floats(t, w->rows, w->cols));
+}
+
+/* Loss and gradients by the fused kernel; false where it cannot, or on a failure kept in the tape.
+ */
+static bool fused(kua__tape *t, softmax_loss *op)
+{
+    const kua__var *h = op->h, *w = op->w;
+    kua__softmax_problem p = {.rows = h->rows,
+                              .items = w->rows,
+                              .dim = h->cols,
+                              .h = h->value,
+                              .w = w->value,
+                              .target = op->target,
+                              .dh = op->dh,
+                              .dw = op->dw};
+    p.each = 1.0f / (float)op->counted;
+    if (!kua__tape_bf16(t) || !kua__softmax_bf16_fits(&p)) return false;
+    float *scratch = kua__tape_scratch(t, kua__softmax_bf16_scratch(&p));
+    if (!scratch || !kua__softmax_bf16(&p, scratch)) return false;
+    op->loss = p.loss;
+    return true;
+}
+
+static void in_chunks(kua__tape *t, softmax_loss *op)
+{
+    size_t rows = CHUNK_FLOATS / KUA__MAX(op->w->rows, 1);
+    rows = KUA__MIN(KUA__MAX(rows, CHUNK_ROWS_MIN), CHUNK_ROWS_MAX);
+    rows = KUA__MIN(rows, op->h->rows);
+    op->row_loss = kua__tape_floats(t, rows, 1);
+    op->logits = kua__tape_scratch(t, rows * op->w->rows);
+    if (!op->row_loss || !op->logits) return;
+    for (; op->first < op->h->rows; op->first += rows)
+        chunk(t, op, KUA__MIN(rows, op->h->rows - op->first));
 }
 
 kua__var *kua__softmax_loss(kua__tape *t, kua__var *h, kua__var *w, const uint32_t *target)
@@ -126,17 +160,13 @@ kua__var *kua__softmax_loss(kua__tape *t, kua__var *h, kua__var *w, const uint32
     if (h->cols != w->cols) return kua__tape_fail_shapes(t, "softmax_loss", "h", h, "w", w);
     softmax_loss op = {.h = h, .w = w, .target = target};
     if (!check_targets(t, &op)) return NULL;
-    size_t rows = CHUNK_FLOATS / KUA__MAX(w->rows, 1);
-    rows = KUA__MIN(KUA__MAX(rows, CHUNK_ROWS_MIN), CHUNK_ROWS_MAX);
-    rows = KUA__MIN(rows, KUA__MAX(h->rows, 1));
-    if (!make_room(t, &op, rows)) return NULL;
+    if (!make_results(t, &op)) return NULL;
     if (op.counted == 0) { /* nothing to learn: loss 0, gradients 0 */
         op.y->value[0] = 0;
         op.y->wants = false;
         return op.y;
     }
-    for (; op.first < h->rows; op.first += rows)
-        chunk(t, &op, KUA__MIN(rows, h->rows - op.first));
+    if (!fused(t, &op)) in_chunks(t, &op);
     op.y->value[0] = (float)(op.loss / (double)op.counted);
     return kua__tape_node(t, op.y, softmax_loss_back, &op, sizeof(op));
 }

@@ -18,7 +18,8 @@
 
 #if defined(__x86_64__)
 #include <assert.h>
-#include <immintrin.h>
+
+#include "tensor/bf16_avx512.h"
 
 enum {
     MR = KUA__BF16_ROWS,
@@ -39,97 +40,7 @@ typedef struct blocks {
 
 _Static_assert(MR *PITCH <= PAIRS * LANES + MR * 16, "a tile of A fits either way");
 
-static inline __mmask16 lanes(size_t n)
-{
-    return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1);
-}
-
-/* 16 pairs of neighbours from 32 floats, of which n count. */
-static inline __m512i pairs_along(const float *x, size_t n)
-{
-    __m512 low = _mm512_maskz_loadu_ps(lanes(n), x);
-    __m512 high = n > 16 ? _mm512_maskz_loadu_ps(lanes(n - 16), x + 16) : _mm512_setzero_ps();
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
-
-/* 16 pairs (x[i], y[i]); y NULL: zeros. */
-static inline __m512i pairs_across(const float *x, const float *y, size_t n)
-{
-    __m256i low = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes(n), x));
-    __m512i pair = _mm512_cvtepu16_epi32(low);
-    if (!y) return pair;
-    __m256i high = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes(n), y));
-    return _mm512_or_si512(pair, _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
-}
-
-/* r[i] lane j <-> r[j] lane i, in four rounds of exchanging halves of ever larger blocks. */
-static inline void transpose16(__m512i r[16])
-{
-    __m512i t[16];
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-    for (int i = 0; i < 4; i++) {
-        r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-        r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 8; i++) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    }
-}
-
 /* ---- packing ---- */
-
-/* One panel of B as stored: rows k, k + 1 of up to 32 columns. */
-static void pack_b_rows(uint32_t panel[][NR], const float *b, size_t ldb, size_t k, size_t n)
-{
-    for (size_t p = 0; p < k; p += 2) {
-        const float *x = b + p * ldb, *y = p + 1 < k ? x + ldb : NULL;
-        _mm512_store_si512(panel[p / 2], pairs_across(x, y, n));
-        __m512i right = _mm512_setzero_si512();
-        if (n > 16) right = pairs_across(x + 16, y ? y + 16 : NULL, n - 16);
-        _mm512_store_si512(panel[p / 2] + 16, right);
-    }
-}
-
-/* One panel of B from its transpose: up to 32 rows of k neighbours; 16 x 16 pairs at a time. */
-static void pack_b_transposed(uint32_t panel[][NR], const float *b, size_t ldb, size_t k, size_t n)
-{
-    for (size_t half = 0; half < NR; half += 16) {
-        for (size_t p = 0; p < k; p += 32) {
-            __m512i r[16];
-            for (size_t j = 0; j < 16; j++) {
-                bool inside = half + j < n;
-                r[j] =
-                    inside ? pairs_along(b + (half + j) * ldb + p, k - p) : _mm512_setzero_si512();
-            }
-            transpose16(r);
-            for (size_t q = 0; q < 16; q++)
-                _mm512_store_si512(panel[p / 2 + q] + half, r[q]);
-        }
-    }
-}
-
-/* One tile of A as stored: up to 12 rows of k neighbours. */
-static void pack_a_rows(uint32_t *tile, const float *a, size_t lda, size_t k, size_t m)
-{
-    for (size_t i = 0; i < MR; i++) {
-        for (size_t p = 0; p < k; p += 32) {
-            __m512i v = i < m ? pairs_along(a + i * lda + p, k - p) : _mm512_setzero_si512();
-            _mm512_store_si512(tile + i * PITCH + p / 2, v);
-        }
-    }
-}
 
 /* One tile of A from its transpose: rows k, k + 1 of up to 12 columns. */
 static void pack_a_transposed(uint32_t *tile, const float *a, size_t lda, size_t k, size_t m)
@@ -205,9 +116,10 @@ static void pack_b(blocks *block, const kua__bf16_product *p, size_t k0, size_t 
     for (size_t j = 0; j < n; j += NR) {
         size_t cols = KUA__MIN(NR, n - j);
         if (p->tb)
-            pack_b_transposed(block->b[j / NR], p->b + (n0 + j) * p->ldb + k0, p->ldb, k, cols);
+            pack_panel_transposed(block->b[j / NR][0], p->b + (n0 + j) * p->ldb + k0, p->ldb, k,
+                                  cols);
         else
-            pack_b_rows(block->b[j / NR], p->b + k0 * p->ldb + n0 + j, p->ldb, k, cols);
+            pack_panel_rows(block->b[j / NR][0], NR, p->b + k0 * p->ldb + n0 + j, p->ldb, k, cols);
     }
 }
 
@@ -219,7 +131,7 @@ static void pack_a(blocks *block, const kua__bf16_product *p, size_t k0, size_t 
         if (p->ta)
             pack_a_transposed(block->a[i / MR], p->a + k0 * p->lda + m0 + i, p->lda, k, rows);
         else
-            pack_a_rows(block->a[i / MR], p->a + (m0 + i) * p->lda + k0, p->lda, k, rows);
+            pack_rows(block->a[i / MR], PITCH, MR, p->a + (m0 + i) * p->lda + k0, p->lda, k, rows);
     }
 }
 
