@@ -1,12 +1,12 @@
 /* bench/encode.c - texts and tokens a second of the encoder, beside what the processor could do.
  *
- *     build/bench/encode MODEL FILE [TEXTS [BATCH_TOKENS]]        a folder, a file with one text a
- * line
+ *     build/bench/encode MODEL FILE [TEXTS [BATCH_TOKENS]]
+ *
+ * MODEL is a folder, FILE has one text a line.
  *
  * Prints the median of three rounds over the first TEXTS lines (tokenising included), the share of
  * the processor's measured f32 peak that the model's matrix products come to, the median and the
- * 99th percentile of one 12-token query, and the peak of memory. tools/bench-encode puts other
- * engines beside it.
+ * 99th percentile of one 12-token query, and the peak of memory.
  *
  * The peak is measured in the same run: independent fused multiply-adds on registers, on all
  * threads.

@@ -1,8 +1,8 @@
 /* tensor/attention.h - softmax(Q K^T scale) V of one sequence, all heads, without a matrix of
  * scores.
  *
- *     qkv [n, 3 heads dim]   row of token i:  q of head 0, 1, ... | k of head 0, 1, ... | v of head
- * 0, 1, ... out [n, heads dim]
+ *     qkv [n, 3 heads dim]   row of token i: q of head 0, 1, ... | k of the same | v of the same
+ *     out [n, heads dim]
  *
  * What the ragged batches of the encoder need: sequences of any length, one after another, none
  * padded. A block of queries meets all keys at once; its scores (a few kilobytes) never leave the

@@ -5,12 +5,12 @@
  * the residual sum to a block of the result while it is in cache.
  *
  * Who owns what
- *   kua__packed   engine-independent: weights and bias in oneDNN's layout. Immutable after create.
- *   kua__lane     a stream, and a hash table of plans. A plan is a compiled primitive for one
- * (shape, epilogue, rows) with its own source, destination and scratchpad objects, whose pointers
- * change with each run; so a lane belongs to one thread at a time and a run allocates nothing of
- * ours. engine        one for the process, never destroyed (oneDNN keeps global state of its own
- * beside it).
+ *     kua__packed   weights and bias in oneDNN's layout; immutable after create
+ *     kua__lane     a stream, and a hash table of plans. A plan is a compiled primitive for one
+ *                   (shape, epilogue, rows) with its own source, destination and scratchpad
+ *                   objects, whose pointers change with each run; so a lane belongs to one thread
+ *                   at a time, and a run allocates nothing of ours
+ *     engine        one for the process, never destroyed (oneDNN keeps global state beside it)
  *
  * The layout is chosen for REFERENCE_ROWS rows; plans for other numbers of rows are asked to take
  * it as it is. It depends on `in` and `out` only, so they do, with the fast kernel; any plan is

@@ -1,14 +1,16 @@
 /* tensor/packed.h - products with weights that are laid out once for oneDNN's kernel and then used
  * many times.
  *
- *     y[rows,out] = act(x[rows,in] W^T + bias)     or     y += x W^T + bias          W [out,in] as
- * torch stores it
+ *     y[rows,out] = act(x[rows,in] W^T + bias)     or     y += x W^T + bias
  *
- *     kua__packed *w = NULL;                                       immutable, shared by all threads
- *     kua__lane *lane = NULL;                                      one a thread
- *     st = kua__packed_create(&(kua__packed_options){.out = 1536, .in = 384, .weight = ..., .bias =
- * ...}, &w); if (!st) st = kua__lane_create(&lane); if (!st) st = kua__packed_run(w, lane, rows, x,
- * y);          on this thread alone
+ * with W [out,in] as torch stores it.
+ *
+ *     kua__packed_options options = {.out = 1536, .in = 384, .weight = w, .bias = b};
+ *     kua__packed *packed = NULL;                    immutable, shared by all threads
+ *     kua__lane *lane = NULL;                        one a thread
+ *     st = kua__packed_create(&options, &packed);
+ *     if (!st) st = kua__lane_create(&lane);
+ *     if (!st) st = kua__packed_run(packed, lane, rows, x, y);      on this thread alone
  *
  * A kernel is compiled by oneDNN for each (shape, number of rows); the lane keeps what it has used,
  * up to KUA__LANE_PLANS of them. Callers that see many different numbers of rows round them up

@@ -1,16 +1,19 @@
 /* safetensors.c - reading tensors from files that nobody vouches for.
  *
  * Order of checks, each of which makes the next one safe:
- *   the file holds 8 bytes; they state a header length that is under the limit and inside the file;
- * the header is one JSON object without duplicate names; each entry has a known type, a shape whose
- * product does not overflow, offsets inside the data, and as many bytes as the shape needs; sorted
- * by offset, the entries cover the data from its first byte to its last without a hole or an
- * overlap.
+ *
+ *     the file holds 8 bytes; they state a header length under the limit and inside the file
+ *     the header is one JSON object without duplicate names
+ *     each entry has a known type, a shape whose product does not overflow, offsets inside the
+ *         data, and as many bytes as the shape needs
+ *     sorted by offset, the entries cover the data from its first byte to its last without a hole
+ *         or an overlap
  *
  * Invariants
  *   I1  every kua__tensor's [data, data + bytes) lies inside the mapping.
  *   I2  tensors[] is in the order of the data; by_name holds its indices, sorted by name, for
- * binary search. I3  names are the keys of `header`, which lives as long as the file.
+ *       binary search.
+ *   I3  names are the keys of `header`, which lives as long as the file.
  *
  * The converters read element by element through memcpy: offsets in a file need not be aligned.
  */
@@ -205,6 +208,7 @@ static int by_tensor_name(const void *a, const void *b, void *ctx)
 
 static kua_status parse(kua__safetensors *f, const char *data, size_t n)
 {
+    assert(f && f->path);
     if (n < 8)
         return kua__fail(KUA_FORMAT, "%s: %zu bytes, a safetensors file has at least 8", f->path,
                          n);
@@ -242,6 +246,7 @@ static kua_status parse(kua__safetensors *f, const char *data, size_t n)
 static kua_status new_file(const char *path, kua__safetensors **out)
 {
     KUA__TRY(KUA__NEW_ZEROED(out, 1, "a tensor file"));
+    assert(*out);
     (*out)->path = kua__strdup(path);
     if ((*out)->path) return KUA_OK;
     kua__free(*out);
@@ -256,6 +261,7 @@ kua_status kua__safetensors_parse(const char *name, const void *data, size_t n,
     *out = NULL;
     kua__safetensors *f = NULL;
     KUA__TRY(new_file(name, &f));
+    assert(f);
     kua_status st = parse(f, data, n);
     if (st)
         kua__safetensors_close(f);
@@ -271,10 +277,11 @@ kua_status kua__safetensors_open(const char *path, kua__safetensors **out)
     kua__map map;
     KUA__TRY(kua__map_open(&map, path));
     kua_status st = kua__safetensors_parse(path, map.data, map.size, out);
-    if (st)
-        kua__map_close(&map);
-    else
+    assert(st || *out);
+    if (!st && *out)
         (*out)->map = map;
+    else
+        kua__map_close(&map);
     return st;
 }
 
