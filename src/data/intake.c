@@ -225,13 +225,13 @@ kua_status kua__intake_know_domain(kua__intake *in, const char *name, bool has_c
     return KUA_OK;
 }
 
-kua_status kua__intake_know_item(kua__intake *in, uint32_t domain, const char *id)
+kua_status kua__intake_know_item(kua__intake *in, uint32_t domain, const char *id, bool described)
 {
     assert(in && id && domain < in->domain_names.count);
     uint32_t number;
     KUA__TRY(kua__intake_add_item(in, domain, id, strlen(id), &number));
     in->items[number].known = true;
-    in->domains[domain].n_items++;
+    in->domains[domain].n_items += described;
     return KUA_OK;
 }
 

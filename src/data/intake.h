@@ -79,7 +79,7 @@ typedef struct kua__intake_event {
 typedef struct kua__intake_domain {
     bool known;     /* the store had it before */
     bool has_clock; /* of what was known and what was read */
-    size_t n_items; /* described by a catalogue, known or read */
+    size_t n_items; /* rows of catalogues, known or read: 0, there is none */
     size_t n_events;
 } kua__intake_domain;
 
@@ -105,7 +105,8 @@ void kua__intake_free(kua__intake *in); /* NULL is allowed */
 
 /* What is there already, before reading; numbers are given in order from 0. */
 kua_status kua__intake_know_domain(kua__intake *in, const char *name, bool has_clock);
-kua_status kua__intake_know_item(kua__intake *in, uint32_t domain, const char *id);
+/* described: by a catalogue; else the item was only met in an event. */
+kua_status kua__intake_know_item(kua__intake *in, uint32_t domain, const char *id, bool described);
 kua_status kua__intake_know_user(kua__intake *in, const char *id);
 
 /* Reads all files. KUA_FORMAT: "beauty.inter: 30 of 100 lines are unreadable, ..." */

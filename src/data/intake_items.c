@@ -125,11 +125,11 @@ static kua_status take_item(kua__reading *r)
     number = kua__intake_find_item(in, domain, id.text, id.n, NULL);
     if (number == KUA__NO_ID) {
         KUA__TRY(kua__intake_add_item(in, domain, id.text, id.n, &number));
-        in->domains[domain].n_items++;
     } else if (in->items[number].read) {
         kua__intake_count(in, KUA__CLEAN_ITEMS, 1, "%.*s", (int)id.n, id.text);
     }
     in->items[number].read = true;
+    in->domains[domain].n_items++; /* more than none is all that matters */
     in->items[number].price = price;
     return fill_item(r, &in->items[number]);
 }
@@ -195,8 +195,9 @@ static kua_status take_user(kua__reading *r)
     KUA__TRY(kua__ids_add(&r->in->users, id.text, id.n, &user));
     kua_status st = KUA_OK;
     json_t *attributes = attributes_of(r, &st);
-    char *text = st ? NULL : json_dumps(attributes, JSON_COMPACT | JSON_SORT_KEYS);
-    if (!st) st = text ? keep_attributes(r->in, user, text) : kua__fail_nomem(64, "attributes");
+    char *text = NULL;
+    if (!st) st = kua__json_to_text(attributes, &text);
+    if (!st) st = keep_attributes(r->in, user, text);
     kua__free(text);
     json_decref(attributes);
     return st;

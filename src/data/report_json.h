@@ -20,6 +20,8 @@ json_t *kua__json_new_array(kua_status *st);
 json_t *kua__json_text(const char *text);
 void kua__json_put(json_t *object, const char *key, json_t *value, kua_status *st);
 void kua__json_push(json_t *array, json_t *value, kua_status *st);
+/* Compact text of json with sorted keys, owned by the caller (kua__free). */
+kua_status kua__json_to_text(const json_t *json, char **out);
 /* *out is json, or NULL with json released. */
 kua_status kua__json_finish(json_t *json, kua_status st, json_t **out);
 

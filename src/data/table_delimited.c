@@ -295,6 +295,9 @@ kua_status kua__delimited_header(kua__table *t)
 {
     csv_scan s;
     KUA__TRY(scan_row(t, &s));
+    if (s.used == 0) {
+        return kua__fail(KUA_FORMAT, "%s: is empty, expected at least a header line", t->name);
+    }
     const char *text = t->data + t->begin;
     if (!kua__table_clean(t, text, s.used)) {
         KUA__TRY(kua__buf_status(&t->problem));

@@ -52,13 +52,15 @@ static kua_status know_domains(importing *im)
 static kua_status know_items(importing *im)
 {
     kua__query q;
-    kua_status st =
-        kua__query_open(im->store, &q, "SELECT number, domain, id FROM items ORDER BY number");
+    kua_status st = kua__query_open(
+        im->store, &q, "SELECT number, domain, id, described FROM items ORDER BY number");
     for (int64_t i = 0; !st && !(st = kua__query_step(&q)) && q.row; i++) {
         int64_t domain = sqlite3_column_int64(q.statement, 1);
         bool good = sqlite3_column_int64(q.statement, 0) == i && domain >= 0 &&
                     (size_t)domain < im->in->domain_names.count;
-        st = good ? kua__intake_know_item(im->in, (uint32_t)domain, kua__query_get_text(&q, 2))
+        bool described = sqlite3_column_int(q.statement, 3) != 0;
+        st = good ? kua__intake_know_item(im->in, (uint32_t)domain, kua__query_get_text(&q, 2),
+                                          described)
                   : hole(im->store, "items");
     }
     kua__query_close(&q);
@@ -107,6 +109,7 @@ static void bind_item(kua__query *q, size_t number, const kua__intake_item *item
     kua__query_text(q, 6, item->category);
     kua__query_text(q, 7, item->brand);
     kua__query_real(q, 8, (double)item->price);
+    kua__query_int(q, 9, item->read);
 }
 
 static kua_status write_items(importing *im)
@@ -115,10 +118,10 @@ static kua_status write_items(importing *im)
     kua__query q;
     kua_status st = kua__query_open(
         im->store, &q,
-        "INSERT INTO items VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        "INSERT INTO items VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
         " ON CONFLICT(number) DO UPDATE SET name = ?4, text = ?5, category = ?6, brand = ?7,"
-        " price = ?8 WHERE name <> ?4 OR text <> ?5 OR category <> ?6 OR brand <> ?7"
-        " OR price IS NOT ?8");
+        " price = ?8, described = ?9 WHERE name <> ?4 OR text <> ?5 OR category <> ?6"
+        " OR brand <> ?7 OR price IS NOT ?8 OR described <> ?9");
     for (size_t i = 0; !st && i < in->n_items; i++) {
         const kua__intake_item *item = &in->items[i];
         if (item->known && !item->read) {
@@ -222,10 +225,8 @@ static kua_status make_report(const importing *im, bool repeat, json_t **out)
 static kua_status write_report(const importing *im, const json_t *report)
 {
     kua__query q;
-    char *text = json_dumps(report, JSON_COMPACT);
-    if (!text) {
-        return kua__fail_nomem(1024, "an import's report");
-    }
+    char *text;
+    KUA__TRY(kua__json_to_text(report, &text));
     kua_status st = kua__query_open(im->store, &q,
                                     "INSERT INTO imports(time, hash, report) VALUES(?1, ?2, ?3)");
     if (!st) {

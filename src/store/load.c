@@ -307,14 +307,18 @@ static kua_status add_imports(kua__store *store, json_t *out)
     kua__query q;
     kua_status made = KUA_OK;
     json_t *imports = kua__json_new_array(&made), *cleaned = kua__json_new_array(&made);
-    kua_status st = kua__query_open(store, &q, "SELECT id, time, report FROM imports ORDER BY id");
+    kua_status st = kua__query_open(store, &q,
+                                    "SELECT id, time, report, id = (SELECT max(id) FROM imports a"
+                                    " WHERE a.hash = imports.hash) FROM imports ORDER BY id");
     while (!st && !made && !(st = kua__query_step(&q)) && q.row) {
         json_t *report;
         const char *text = kua__query_get_text(&q, 2);
         st = kua__json_parse("import's report", text, strlen(text), &report);
         if (!st) {
             kua__json_push(imports, import_summary(&q, report, &made), &made);
-            add_steps(cleaned, json_object_get(report, "cleaned"), &made);
+            if (sqlite3_column_int(q.statement, 3)) { /* a repeat cleans the same rows again */
+                add_steps(cleaned, json_object_get(report, "cleaned"), &made);
+            }
             json_decref(report);
         }
     }

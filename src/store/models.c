@@ -158,8 +158,11 @@ static kua_status insert_model(kua__store *store, const kua__model_row *row, con
 /* Owned text of a record; NULL gives "{}". */
 static kua_status record_text(const json_t *record, char **out)
 {
-    *out = record ? json_dumps(record, JSON_COMPACT) : kua__strdup("{}");
-    return *out ? KUA_OK : kua__fail_nomem(64, "a model's record");
+    if (record) {
+        return kua__json_to_text(record, out);
+    }
+    *out = kua__strdup("{}");
+    return *out ? KUA_OK : kua__fail_nomem(3, "a model's record");
 }
 
 kua_status kua__store_model_add(kua__store *store, const kua__model_row *row, int *version)

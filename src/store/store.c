@@ -1,7 +1,8 @@
 /* store/store.c - making and opening the file, its tables, and the settings.
  *
  *     domains   number, name, clock
- *     items     number, domain, id, name, text, category, brand, price       (domain, id) is unique
+ *     items     number, domain, id, name, text, category, brand, price, described (by a catalogue,
+ *               not only met in an event); (domain, id) is unique
  *     users     number, id, attributes (JSON)
  *     events    clustered by (domain, user, time, item, type, value, occurrence): the shop is
  * loaded by one pass in this order, and a repeated event meets itself; seq is the order of equal
@@ -31,7 +32,7 @@ static const char tables[] =
     " clock INTEGER NOT NULL);"
     "CREATE TABLE items(number INTEGER PRIMARY KEY, domain INTEGER NOT NULL, id TEXT NOT NULL,"
     " name TEXT NOT NULL, text TEXT NOT NULL, category TEXT NOT NULL, brand TEXT NOT NULL,"
-    " price REAL, UNIQUE(domain, id));"
+    " price REAL, described INTEGER NOT NULL, UNIQUE(domain, id));"
     "CREATE TABLE users(number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, attributes TEXT);"
     "CREATE TABLE events(domain INTEGER NOT NULL, user INTEGER NOT NULL, time INTEGER NOT NULL,"
     " item INTEGER NOT NULL, type INTEGER NOT NULL, value REAL NOT NULL,"

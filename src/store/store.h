@@ -64,7 +64,7 @@ kua_status kua__store_load_shop(kua__store *store, const char *const *domains, s
 
 /* What the store holds: kua__shop_inspect's object (data/inspect.h) and
  *   "imports": [{"id", "time", "files": [..], "items", "users", "events", "rows", "bad"}],
- *   "cleaned": [as in the import's report, summed over all imports] */
+ *   "cleaned": [as in the import's report, summed over all imports but repeated ones] */
 kua_status kua__store_inspect(kua__store *store, json_t **out);
 
 /* ---- the model registry ---- */
