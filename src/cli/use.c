@@ -37,7 +37,7 @@ static void show_eval(const json_t *report)
     json_t *row;
     json_array_foreach(json_object_get(report, "rows"), i, row) {
         if (rows == ROOM) break;
-        snprintf(text[rows][0], 48, "%s", cli_string(row, "name"));
+        snprintf(text[rows][0], 48, "%s", cli_string(row, "model"));
         interval_text(row, "recall@10", text[rows][1], 48);
         interval_text(row, "ndcg@10", text[rows][2], 48);
         slice_text(row, "cold_items", text[rows][3], 48);

@@ -67,7 +67,7 @@ static void run_users(void *ctx, int thread, size_t first, size_t last)
     size_t n_items = v->rec->n_items, n_sources = v->world->n_sources;
     float *scores = v->scores + (size_t)thread * BLOCK * n_items;
     kua__history *sources = v->sources + (size_t)thread * BLOCK * n_sources;
-    kua__query query[BLOCK];
+    kua__query query[BLOCK] = {0};
     for (size_t i = first; i < last; i++) {
         kua__history *own = sources + (i - first) * n_sources;
         for (size_t s = 0; s < n_sources; s++) own[s] = kua__cut_history(&v->world->sources[s].cut, v->user[i]);

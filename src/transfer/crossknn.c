@@ -107,7 +107,7 @@ enum { ARRAYS = 3 * (SOURCES_MAX + 1) };
 
 typedef struct array_list {
     kua__saved saved[ARRAYS];
-    char name[ARRAYS][24];
+    char name[ARRAYS][48];
     size_t n;
 } array_list;
 
@@ -130,7 +130,7 @@ static void list_arrays(crossknn *c, array_list *l)
     l->n = 0;
     list_neighbours(l, "own", &c->own);
     for (size_t i = 0; i < c->n_sources; i++) {
-        char prefix[16];
+        char prefix[32];
         snprintf(prefix, sizeof(prefix), "source%zu", i);
         list_neighbours(l, prefix, &c->source[i]);
     }
