@@ -33,7 +33,7 @@ expect_fail "nothing-there" import --items "$work/nothing-there.csv"
 
 # ---- a killed import leaves nothing, and the next one works
 awk 'BEGIN { print "user_id:token\titem_id:token\ttimestamp:float"; for (u = 0; u < 20000; u++) for (k = 0; k < 12; k++) printf "u%d\tcare%d\t%d\n", u, (u * 7 + k * 5) % 60, k }' >"$work/big.inter"
-import --items "$work/care.item" --events "$work/big.inter" >/dev/null 2>&1 &
+"$KUA" import "$ws" --quiet --domain care --items "$work/care.item" --events "$work/big.inter" >/dev/null 2>&1 &
 sleep .25
 kill -9 $! 2>/dev/null || true
 wait $! 2>/dev/null || true
