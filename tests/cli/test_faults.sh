@@ -74,7 +74,7 @@ echo "not a database, but long enough to be read as one" >"$work/other/kua.db"
 expect_fail "kua.db" "$KUA" inspect "$work/other"
 
 # ---- a damaged model
-model=$(find "$ws/models/p" -name '*.safetensors' | head -1)
+model=$(find "$ws/models/p" -name model.safetensors | head -1)
 if [ -n "$model" ]; then
     head -c 20 "$model" >"$model.cut" && mv "$model.cut" "$model"
     expect_fail "safetensors" "$KUA" eval "$ws" --quiet --model p
