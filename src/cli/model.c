@@ -158,7 +158,7 @@ static void show_models(const json_t *models)
     json_array_foreach(models, i, m) {
         printf("%s %-22s v%-3.0f %-12s %-20s %s  valid ndcg@10 %.4f\n", json_is_true(json_object_get(m, "published")) ? "*" : " ",
                cli_string(m, "name"), cli_real(m, "version"), cli_string(m, "kind"), cli_string(m, "domain"), cli_string(m, "created"),
-               cli_real(json_object_get(m, "metrics"), "ndcg@10"));
+               cli_real(json_object_get(json_object_get(m, "record"), "metrics"), "ndcg@10"));
     }
 }
 

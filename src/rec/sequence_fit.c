@@ -114,13 +114,15 @@ static kua_status plan_epoch(fit *f)
 {
     f->n_batches = 0;
     for (size_t d = 0; d < f->n_domains; d++) {
-        size_t first = f->window_at[d], last = f->window_at[d + 1], tokens = 0;
+        size_t first = f->window_at[d], last = f->window_at[d + 1], tokens = 0, all = 0;
+        size_t most = f->s->options.epoch_tokens ? f->s->options.epoch_tokens : SIZE_MAX;
         kua__rng_shuffle(&f->rng, f->order + first, last - first);
-        for (size_t i = first; i < last; i++) {
+        for (size_t i = first; i < last && all < most; i++) {
             tokens += f->window[f->order[i]].n;
             if (tokens < f->s->options.batch_tokens && i + 1 < last) continue;
             KUA__TRY(add_batch(f, d, first, i + 1 - first));
             first = i + 1;
+            all += tokens;
             tokens = 0;
         }
     }
@@ -322,11 +324,12 @@ static kua_status train_blind(fit *f)
 
 static kua_status choose_repeat_weight(fit *f)
 {
-    static const float weight[] = {0, 0.25f, 0.5f, 1, 2, 4, 8, 16};
+    static const float weight[] = {0, 0.25f, 0.5f, 1, 2, 4, 8, 16, 32, 64};
     double ndcg[KUA__COUNT(weight)];
     kua__sequence *s = f->s;
     size_t best = 0;
-    if (!f->repeats || f->n_users[0] == 0) return KUA_OK;
+    if (s->options.repeat_weight >= 0) s->repeat_weight = s->options.repeat_weight;
+    if (s->options.repeat_weight >= 0 || !f->repeats || f->n_users[0] == 0) return KUA_OK;
     KUA__TRY(kua__sequence_ndcg(s, &f->domain[0], s->input, s->output, f->user[0], f->n_users[0],
                                 true, weight, KUA__COUNT(weight), ndcg));
     for (size_t i = 1; i < KUA__COUNT(weight); i++)
@@ -371,6 +374,10 @@ static kua_status tell_facts(fit *f)
     failed |= json_object_set_new(facts, "parameters",
                                   json_integer((json_int_t)kua__params_count(&f->s->params)));
     failed |= json_object_set(facts, "curve", f->curve);
+    /* what a later fit on more data, without validation, should be given */
+    json_t *chosen = json_pack("{s:I,s:f}", "blind_epochs", (json_int_t)KUA__MAX(f->best_epoch, 1),
+                               "repeat_weight", (double)f->s->repeat_weight);
+    failed |= json_object_set_new(facts, "chosen", chosen);
     return failed ? kua__fail_nomem(1, "facts about training") : KUA_OK;
 }
 
@@ -402,6 +409,8 @@ static float average_decay(const fit *f)
     double tokens = 0, batch_tokens = (double)f->s->options.batch_tokens;
     for (size_t i = 0; i < f->n_windows; i++)
         tokens += f->window[i].n;
+    if (f->s->options.epoch_tokens)
+        tokens = fmin(tokens, (double)(f->s->options.epoch_tokens * f->n_domains));
     double steps = f->s->options.averaging * fmax(tokens / batch_tokens, 1);
     return (float)exp(-1 / steps);
 }

@@ -80,6 +80,7 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
         {"blind_epochs", 0, 10000, &o->blind_epochs, NULL},
         {"patience", 1, 10000, &o->patience, NULL},
         {"batch_tokens", 2, 1 << 20, &o->batch_tokens, NULL},
+        {"epoch_tokens", 0, 1 << 30, &o->epoch_tokens, NULL},
         {"warmup", 0, 1 << 20, &o->warmup, NULL},
         {"valid_users", 1, 1 << 30, &o->valid_users, NULL},
         {"dropout", 0, 0.99, NULL, &o->dropout},
@@ -93,6 +94,7 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
         {"tau", 1e-3, 100, NULL, &o->tau},
         {"input_scale", 0, 1000, NULL, &o->input_scale},
         {"id_std", 0, 10, NULL, &o->id_std},
+        {"repeat_weight", -1, 1e6, NULL, &o->repeat_weight},
     };
     KUA__TRY(read_fields(settings, fields, KUA__COUNT(fields)));
     KUA__TRY(ranged(settings, "repeat_decay", 0, 1, &o->repeat_decay));
