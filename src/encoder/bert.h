@@ -34,6 +34,7 @@ typedef struct kua__bert {
     size_t positions;        /* of place: no text is longer */
     kua__bert_norm first;
     kua__bert_layer *layer; /* [layers] */
+    size_t parts;           /* in which a product can be cut */
     kua__arena arena;       /* norms */
     size_t parameters;
 } kua__bert;
@@ -80,8 +81,10 @@ typedef struct kua__bert_batch {
     const uint32_t *length;
 } kua__bert_batch;
 
-/* Leaves the last layer's output in scratch->x[tokens, hidden]. */
-kua_status kua__bert_forward(const kua__bert *bert, kua__bert_scratch *scratch,
+/* Leaves the last layer's output in crew[0]->x[tokens, hidden]. A crew of one computes on the
+ * calling thread; a larger one (of kua__bert.parts) shares each step of one batch among the pool's
+ * threads: for a single query, where there are no other batches to work on. */
+kua_status kua__bert_forward(const kua__bert *bert, kua__bert_scratch *const *crew, size_t n_crew,
                              const kua__bert_batch *batch);
 /* x[n, hidden] to out[hidden] */
 void kua__bert_pool(const float *x, size_t n, size_t hidden, kua_pooling pooling, bool unit,

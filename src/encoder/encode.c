@@ -34,6 +34,8 @@ typedef struct job {
     uint32_t *order, *distinct, *batch; /* [texts], [n_distinct + 1], [n_batches + 1] */
     size_t n_distinct, n_batches, tokens;
     kua__encoder_scratch **scratch; /* [threads] */
+    kua__bert_scratch **crew;       /* [threads] their insides */
+    size_t n_crew;                  /* how many work on one batch: 1, or all */
     const uint32_t **id;            /* [n_distinct] */
     uint32_t *length;               /* [n_distinct] */
     int threads, caller;            /* caller: the thread that may call the monitor */
@@ -132,9 +134,8 @@ static void run_batch(job *j, int thread, size_t batch)
     kua__bert_batch b = {.n = last - first, .id = j->id + first, .length = j->length + first};
     for (size_t i = 0; i < b.n; i++)
         b.tokens += b.length[i];
-    kua__bert_scratch *s = &j->scratch[thread]->bert;
-    kua_status st = kua__bert_forward(&j->encoder->bert, s, &b);
-    if (!st) write_rows(j, first, last, s->x);
+    kua_status st = kua__bert_forward(&j->encoder->bert, j->crew + thread, j->n_crew, &b);
+    if (!st) write_rows(j, first, last, j->crew[thread]->x);
     size_t done = atomic_fetch_add(&j->done, b.tokens) + b.tokens;
     if (!st && kua__thread_index() == j->caller)
         st = kua__progress(j->monitor, "encode tokens", KUA__MIN(done, j->tokens - 1), j->tokens);
@@ -165,12 +166,19 @@ static kua_status job_arrays(job *j)
     return KUA_OK;
 }
 
+/* Fewer batches than threads (a single query): all threads share each batch. */
 static kua_status job_scratch(job *j)
 {
-    j->threads = (int)KUA__MIN((size_t)kua__threads(), j->n_batches);
+    size_t threads = (size_t)kua__threads(), parts = j->encoder->bert.parts;
+    bool together = j->n_batches < threads && parts > 1;
+    j->n_crew = together ? parts : 1;
+    j->threads = (int)(together ? parts : KUA__MIN(threads, j->n_batches));
     KUA__TRY(KUA__NEW_ZEROED(&j->scratch, (size_t)j->threads, "scratch memory"));
-    for (int i = 0; i < j->threads; i++)
+    KUA__TRY(KUA__NEW_ZEROED(&j->crew, (size_t)j->threads, "scratch memory"));
+    for (int i = 0; i < j->threads; i++) {
         KUA__TRY(kua__encoder_take(j->encoder, &j->scratch[i]));
+        j->crew[i] = &j->scratch[i]->bert;
+    }
     return KUA_OK;
 }
 
@@ -179,6 +187,7 @@ static void job_release(job *j)
     for (int i = 0; j->scratch && i < j->threads; i++)
         kua__encoder_give(j->encoder, j->scratch[i]);
     kua__free(j->scratch);
+    kua__free(j->crew);
     kua__free(j->order);
     kua__free(j->distinct);
     kua__free(j->batch);
@@ -194,7 +203,10 @@ static kua_status job_run(job *j)
     cut_batches(j);
     KUA__TRY(job_scratch(j));
     KUA__TRY(kua__progress(j->monitor, "encode tokens", 0, j->tokens));
-    kua__parallel_chunks(j->n_batches, 1, run_batches, j);
+    if (j->n_crew > 1)
+        run_batches(j, 0, 0, j->n_batches);
+    else
+        kua__parallel_chunks(j->n_batches, 1, run_batches, j);
     if (j->status) return kua__fail(j->status, "%s", j->message);
     return kua__progress(j->monitor, "encode tokens", j->tokens, j->tokens);
 }

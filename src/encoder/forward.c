@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "encoder/bert.h"
@@ -30,7 +31,7 @@ static size_t aligned(size_t floats)
 static kua__attention attention_of(const kua__bert_config *c)
 {
     size_t dim = c->hidden / c->heads;
-    return (kua__attention){c->heads, dim, 1.0f / sqrtf((float)dim)};
+    return (kua__attention){c->heads, dim, 1.0f / sqrtf((float)dim), 0, c->heads};
 }
 
 size_t kua__bert_scratch_bytes(const kua__bert_config *config, size_t rows, size_t longest)
@@ -66,16 +67,99 @@ void kua__bert_scratch_release(kua__bert_scratch *scratch)
     *scratch = (kua__bert_scratch){0};
 }
 
-/* ---- layers ---- */
+/* ---- steps: each is cut in parts, one for each member of the crew ---- */
 
-static void norm_rows(const kua__bert *b, const kua__bert_norm *norm, float *x, size_t rows)
+/* A batch on its way. */
+typedef struct pass {
+    const kua__bert *bert;
+    const kua__bert_batch *batch;
+    kua__bert_scratch *const *crew;
+    size_t n_crew, rows;
+    float *x, *wide, *attended; /* of crew[0] */
+    const kua__packed *product; /* of the current step, and what it goes from and to */
+    const float *from;
+    float *to;
+    const kua__bert_norm *norm;
+    atomic_bool failed; /* whoever sets it writes status and message */
+    kua_status status;
+    char message[400];
+} pass;
+
+/* Too little work to wake anybody for. */
+enum { NORM_ROWS = 32 };
+
+static void pass_fail(pass *p, kua_status status)
 {
-    const kua__kernels *k = kua__kernels_get();
-    size_t h = b->config.hidden;
-    float stat[2];
-    for (size_t i = 0; i < rows; i++)
-        k->layer_norm(x + i * h, stat, x + i * h, norm->gain, norm->bias, b->config.epsilon, h);
+    if (atomic_exchange(&p->failed, true)) return;
+    snprintf(p->message, sizeof(p->message), "%s", kua_error_message());
+    p->status = status;
 }
+
+static void product_parts(void *ctx, size_t first, size_t last)
+{
+    pass *p = ctx;
+    for (size_t i = first; i < last && i < kua__packed_parts(p->product); i++) {
+        kua_status st =
+            kua__packed_run_part(p->product, p->crew[i]->lane, i, p->rows, p->from, p->to);
+        if (st) pass_fail(p, st);
+    }
+}
+
+static kua_status run_product(pass *p, const kua__packed *product, const float *from, float *to)
+{
+    if (p->n_crew == 1) return kua__packed_run(product, p->crew[0]->lane, p->rows, from, to);
+    p->product = product;
+    p->from = from;
+    p->to = to;
+    kua__parallel_for(p->n_crew, 1, product_parts, p);
+    return p->failed ? kua__fail(p->status, "%s", p->message) : KUA_OK;
+}
+
+/* Heads of all texts. */
+static void attend_parts(void *ctx, size_t first, size_t last)
+{
+    const pass *p = ctx;
+    const kua__bert_config *c = &p->bert->config;
+    kua__attention a = attention_of(c);
+    kua__attend_fn attend = kua__attend_get(a.dim);
+    a.first = first * c->heads / p->n_crew;
+    a.last = last * c->heads / p->n_crew;
+    for (size_t i = 0, at = 0; i < p->batch->n; at += p->batch->length[i++]) {
+        attend(&a, p->batch->length[i], p->wide + at * 3 * c->hidden, p->attended + at * c->hidden,
+               p->crew[first]->attention);
+    }
+}
+
+static void norm_rows(void *ctx, size_t first, size_t last)
+{
+    const pass *p = ctx;
+    const kua__kernels *k = kua__kernels_get();
+    size_t h = p->bert->config.hidden;
+    float stat[2];
+    for (size_t i = first; i < last; i++) {
+        k->layer_norm(p->x + i * h, stat, p->x + i * h, p->norm->gain, p->norm->bias,
+                      p->bert->config.epsilon, h);
+    }
+}
+
+static void run_attention(pass *p)
+{
+    if (p->n_crew == 1)
+        attend_parts(p, 0, 1);
+    else
+        kua__parallel_for(p->n_crew, 1, attend_parts, p);
+}
+
+static void run_norm(pass *p, const kua__bert_norm *norm)
+{
+    p->norm = norm;
+    if (p->n_crew == 1)
+        norm_rows(p, 0, p->batch->tokens);
+    else
+        kua__parallel_for(p->batch->tokens, NORM_ROWS, norm_rows, p);
+}
+
+/* ---- layers ---- */
 
 static void embed(const kua__bert *b, const kua__bert_batch *batch, float *x)
 {
@@ -96,47 +180,43 @@ static void embed(const kua__bert *b, const kua__bert_batch *batch, float *x)
     }
 }
 
-static void attend_texts(const kua__bert *b, const kua__bert_batch *batch, kua__bert_scratch *s,
-                         float *out)
+/* Zeros behind the last token: numbers left there by another batch could be not-a-number or slow
+ * subnormals. */
+static void clear_spare_rows(pass *p)
 {
-    kua__attention a = attention_of(&b->config);
-    kua__attend_fn attend = kua__attend_get(a.dim);
-    size_t h = b->config.hidden, at = 0;
-    for (size_t i = 0; i < batch->n; i++) {
-        attend(&a, batch->length[i], s->wide + at * 3 * h, out + at * h, s->attention);
-        at += batch->length[i];
-    }
+    size_t h = p->bert->config.hidden, tokens = p->batch->tokens;
+    size_t bytes = (p->rows - tokens) * h * sizeof(float);
+    memset(p->x + tokens * h, 0, bytes);
+    memset(p->attended + tokens * h, 0, bytes);
 }
 
-static kua_status layer_forward(const kua__bert *b, const kua__bert_layer *layer,
-                                const kua__bert_batch *batch, kua__bert_scratch *s, size_t rows)
+static kua_status run_layer(pass *p, const kua__bert_layer *layer)
 {
-    float *attended = s->wide + rows * 3 * b->config.hidden;
-    KUA__TRY(kua__packed_run(layer->qkv, s->lane, rows, s->x, s->wide));
-    attend_texts(b, batch, s, attended);
-    KUA__TRY(kua__packed_run(layer->out, s->lane, rows, attended, s->x));
-    norm_rows(b, &layer->after_attention, s->x, batch->tokens);
-    KUA__TRY(kua__packed_run(layer->up, s->lane, rows, s->x, s->wide));
-    KUA__TRY(kua__packed_run(layer->down, s->lane, rows, s->wide, s->x));
-    norm_rows(b, &layer->after_inner, s->x, batch->tokens);
+    clear_spare_rows(p);
+    KUA__TRY(run_product(p, layer->qkv, p->x, p->wide));
+    run_attention(p);
+    KUA__TRY(run_product(p, layer->out, p->attended, p->x)); /* x += */
+    run_norm(p, &layer->after_attention);
+    KUA__TRY(run_product(p, layer->up, p->x, p->wide));
+    KUA__TRY(run_product(p, layer->down, p->wide, p->x)); /* x += */
+    run_norm(p, &layer->after_inner);
     return KUA_OK;
 }
 
-kua_status kua__bert_forward(const kua__bert *bert, kua__bert_scratch *scratch,
+kua_status kua__bert_forward(const kua__bert *bert, kua__bert_scratch *const *crew, size_t n_crew,
                              const kua__bert_batch *batch)
 {
-    assert(batch->tokens <= scratch->rows);
-    size_t h = bert->config.hidden, rows = kua__packed_rows(batch->tokens),
-           spare = rows - batch->tokens;
-    embed(bert, batch, scratch->x);
-    norm_rows(bert, &bert->first, scratch->x, batch->tokens);
-    for (size_t i = 0; i < bert->config.layers; i++) {
-        /* zeros behind the last token: numbers left by another batch could be not-a-number or slow
-         * subnormals */
-        memset(scratch->x + batch->tokens * h, 0, spare * h * sizeof(float));
-        memset(scratch->wide + (rows * 3 + batch->tokens) * h, 0, spare * h * sizeof(float));
-        KUA__TRY(layer_forward(bert, &bert->layer[i], batch, scratch, rows));
-    }
+    assert(n_crew == 1 || n_crew == bert->parts);
+    assert(batch->tokens >= 1 && batch->tokens <= crew[0]->rows);
+    pass p = {.bert = bert, .batch = batch, .crew = crew, .n_crew = n_crew};
+    p.rows = kua__packed_rows(batch->tokens);
+    p.x = crew[0]->x;
+    p.wide = crew[0]->wide;
+    p.attended = p.wide + p.rows * 3 * bert->config.hidden;
+    embed(bert, batch, p.x);
+    run_norm(&p, &bert->first);
+    for (size_t i = 0; i < bert->config.layers; i++)
+        KUA__TRY(run_layer(&p, &bert->layer[i]));
     return KUA_OK;
 }
 

@@ -111,7 +111,7 @@ static kua_status read_product(loader *l, int layer, const char *const *parts, s
         snprintf(full, sizeof(full), "%s.bias", parts[i]);
         KUA__TRY(read_into(l, layer, full, 0, out, bias + i * out));
     }
-    kua__packed_options options = {n * out, in, weight, bias, epilogue};
+    kua__packed_options options = {n * out, in, weight, bias, epilogue, l->bert->parts};
     return kua__packed_create(&options, to);
 }
 
@@ -188,6 +188,7 @@ kua_status kua__bert_load(kua__bert *bert, const char *folder, const kua__bert_c
 {
     assert(max_tokens >= 1 && max_tokens <= config->positions);
     *bert = (kua__bert){.config = *config, .positions = max_tokens};
+    bert->parts = KUA__MIN((size_t)kua__threads(), (size_t)KUA__PACKED_PARTS_MAX);
     kua__arena_init(&bert->arena, 64 << 10);
     char *path = kua__path_join(folder, "model.safetensors");
     if (!path) return kua__fail_nomem(strlen(folder), "a path");

@@ -19,8 +19,9 @@
 #include "tensor/kernels.h"
 
 typedef struct kua__attention {
-    size_t heads, dim; /* of one head */
-    float scale;       /* usually 1 / sqrt(dim) */
+    size_t heads, dim;  /* of one head */
+    float scale;        /* usually 1 / sqrt(dim) */
+    size_t first, last; /* heads first .. last - 1 are computed */
 } kua__attention;
 
 /* scratch: kua__attention_scratch() floats, 64-byte aligned. */

@@ -41,9 +41,9 @@ static void attend_head(const kua__attention *a, size_t n, const float *q, const
 void kua__attend_plain(const kua__attention *a, size_t n, const float *qkv, float *out,
                        float *scratch)
 {
-    assert(a->heads >= 1 && a->dim >= 1);
+    assert(a->last <= a->heads && a->dim >= 1);
     size_t width = a->heads * a->dim;
-    for (size_t h = 0; n && h < a->heads; h++) {
+    for (size_t h = a->first; n && h < a->last; h++) {
         const float *q = qkv + h * a->dim;
         attend_head(a, n, q, q + width, q + 2 * width, out + h * a->dim, scratch);
     }

@@ -154,10 +154,10 @@ static void attend_head(const head *h, const float *q, float *out)
 
 static void attend(const kua__attention *a, size_t n, const float *qkv, float *out, float *scratch)
 {
-    assert(a->heads >= 1 && a->dim % W == 0);
+    assert(a->last <= a->heads && a->dim % W == 0);
     size_t width = a->heads * a->dim, padded = (n + W - 1) / W * W;
     float *score = scratch + a->dim * padded;
-    for (size_t i = 0; n && i < a->heads; i++) {
+    for (size_t i = a->first; n && i < a->last; i++) {
         const float *q = qkv + i * a->dim, *k = q + width, *v = k + width;
         transpose_keys(scratch, padded, k, 3 * width, n, a->dim);
         head h = {scratch, v, score, a->scale, n, padded, a->dim, 3 * width, width};

@@ -24,19 +24,27 @@
 #include <string.h>
 
 #include "tensor/gemm.h"
+#include "tensor/kernels.h"
 
 enum { REFERENCE_ROWS = 256, SIDE_MAX = 1 << 24 };
+
+/* A range of columns of the result: its weights and bias, views of the whole. */
+typedef struct range {
+    size_t first, cols;
+    dnnl_memory_desc_t layout;
+    dnnl_memory_t weight, bias; /* bias: NULL for none */
+} range;
 
 struct kua__packed {
     size_t out, in, bytes;
     kua__epilogue epilogue;
-    dnnl_memory_desc_t layout;
-    dnnl_memory_t weight, bias; /* bias: NULL for none */
-    void *block;                /* what both stand on */
+    range whole, *part; /* [parts] NULL for one part */
+    size_t parts;
+    void *block; /* what weights and bias stand on */
 };
 
 typedef struct plan {
-    size_t out, in, rows;
+    size_t full, out, in, rows; /* `out` columns of a matrix that has `full` */
     kua__epilogue epilogue;
     bool bias;
     dnnl_primitive_t primitive;
@@ -48,6 +56,8 @@ struct kua__lane {
     dnnl_stream_t stream;
     plan *slot[2 * KUA__LANE_PLANS]; /* open addressing, at most half full */
     size_t n;
+    float *part; /* [part_room] the result of a part before it joins the rows of y */
+    size_t part_room;
 };
 
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
@@ -111,17 +121,18 @@ static dnnl_status_t any_layout(dnnl_memory_desc_t *md, size_t in, size_t out)
     return dnnl_memory_desc_init_by_tag(md, 2, dims, dnnl_f32, dnnl_format_tag_any);
 }
 
-static dnnl_status_t describe(const kua__packed *w, size_t rows, const dnnl_memory_desc_t *layout,
-                              bool bias, dnnl_primitive_desc_t *out)
+/* rows x in by in x cols with that layout. */
+static dnnl_status_t describe(size_t rows, size_t in, size_t cols, const dnnl_memory_desc_t *layout,
+                              bool bias, kua__epilogue epilogue, dnnl_primitive_desc_t *out)
 {
     dnnl_memory_desc_t x, y, b;
     dnnl_matmul_desc_t product;
     dnnl_primitive_attr_t attributes = NULL;
-    dnnl_status_t st = matrix(&x, rows, w->in);
-    STEP(st, matrix(&y, rows, w->out));
-    STEP(st, matrix(&b, 1, w->out));
+    dnnl_status_t st = matrix(&x, rows, in);
+    STEP(st, matrix(&y, rows, cols));
+    STEP(st, matrix(&b, 1, cols));
     STEP(st, dnnl_matmul_desc_init(&product, &x, layout, bias ? &b : NULL, &y));
-    STEP(st, make_attributes(w->epilogue, &attributes));
+    STEP(st, make_attributes(epilogue, &attributes));
     STEP(st, dnnl_primitive_desc_create(out, &product, attributes, engine, NULL));
     if (attributes) dnnl_primitive_attr_destroy(attributes);
     return st;
@@ -146,9 +157,10 @@ static dnnl_status_t reorder(kua__packed *w, const float *weight)
     dnnl_status_t st = dnnl_memory_desc_init_by_strides(&from, 2, dims, dnnl_f32, strides);
     STEP(st, dnnl_stream_create(&stream, engine, dnnl_stream_default_flags));
     STEP(st, dnnl_memory_create(&source, &from, engine, (void *)(uintptr_t)weight)); /* read only */
-    STEP(st, dnnl_reorder_primitive_desc_create(&desc, &from, engine, &w->layout, engine, NULL));
+    STEP(st,
+         dnnl_reorder_primitive_desc_create(&desc, &from, engine, &w->whole.layout, engine, NULL));
     STEP(st, dnnl_primitive_create(&primitive, desc));
-    dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, source}, {DNNL_ARG_TO, w->weight}};
+    dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, source}, {DNNL_ARG_TO, w->whole.weight}};
     STEP(st, dnnl_primitive_execute(primitive, stream, 2, args));
     if (primitive) dnnl_primitive_destroy(primitive);
     if (desc) dnnl_primitive_desc_destroy(desc);
@@ -162,47 +174,88 @@ static dnnl_status_t choose_layout(kua__packed *w, bool bias)
     dnnl_memory_desc_t any;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_status_t st = any_layout(&any, w->in, w->out);
-    STEP(st, describe(w, REFERENCE_ROWS, &any, bias, &desc));
-    if (!st) w->layout = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+    STEP(st, describe(REFERENCE_ROWS, w->in, w->out, &any, bias, w->epilogue, &desc));
+    if (!st) w->whole.layout = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
     if (desc) dnnl_primitive_desc_destroy(desc);
     return st;
 }
 
-static dnnl_status_t make_objects(kua__packed *w, size_t bias_at, bool bias)
+/* Columns that stand together in the layout: a part begins at a multiple of them. */
+static size_t columns_together(const dnnl_memory_desc_t *layout)
+{
+    const dnnl_blocking_desc_t *b = &layout->format_desc.blocking;
+    size_t columns = 1;
+    for (int i = 0; i < b->inner_nblks; i++)
+        columns *= b->inner_idxs[i] == 1 ? (size_t)b->inner_blks[i] : 1;
+    return columns;
+}
+
+/* Columns [first, first + cols) as a view of the block: a description of those alone, and where
+ * they begin. Objects are made before the numbers are written, because making one clears its
+ * padding. */
+static dnnl_status_t make_range(range *r, const kua__packed *w, size_t bias_at, bool bias)
 {
     dnnl_memory_desc_t b;
-    dnnl_status_t st = dnnl_memory_create(&w->weight, &w->layout, engine, w->block);
-    STEP(st, matrix(&b, 1, w->out));
-    if (bias) STEP(st, dnnl_memory_create(&w->bias, &b, engine, (char *)w->block + bias_at));
+    dnnl_dims_t dims = {(dnnl_dim_t)w->in, (dnnl_dim_t)r->cols}, from = {0, (dnnl_dim_t)r->first};
+    dnnl_status_t st =
+        r == &w->whole ? dnnl_success
+                       : dnnl_memory_desc_init_submemory(&r->layout, &w->whole.layout, dims, from);
+    if (st) return st;
+    char *weight = (char *)w->block + (size_t)r->layout.offset0 * sizeof(float);
+    r->layout.offset0 = 0;
+    STEP(st, dnnl_memory_create(&r->weight, &r->layout, engine, weight));
+    STEP(st, matrix(&b, 1, r->cols));
+    char *bias_block = (char *)w->block + bias_at + r->first * sizeof(float);
+    if (bias) STEP(st, dnnl_memory_create(&r->bias, &b, engine, bias_block));
     return st;
+}
+
+/* Cuts the columns in `parts` ranges of about the same length, or fewer where there are not as
+ * many. */
+static kua_status cut_parts(kua__packed *w, size_t parts)
+{
+    size_t unit = columns_together(&w->whole.layout), units = (w->out + unit - 1) / unit;
+    w->parts = KUA__MAX(KUA__MIN(parts, units), (size_t)1);
+    if (w->parts == 1) return KUA_OK;
+    KUA__TRY(KUA__NEW_ZEROED(&w->part, w->parts, "parts of a packed matrix"));
+    for (size_t i = 0; i < w->parts; i++) {
+        size_t first = units * i / w->parts * unit, last = units * (i + 1) / w->parts * unit;
+        w->part[i].first = first;
+        w->part[i].cols = KUA__MIN(last, w->out) - first;
+    }
+    return KUA_OK;
 }
 
 static kua_status pack(kua__packed *w, const kua__packed_options *o)
 {
-    dnnl_status_t st = choose_layout(w, o->bias != NULL);
+    bool bias = o->bias != NULL;
+    dnnl_status_t st = choose_layout(w, bias);
     if (st) return failed(st, REFERENCE_ROWS, w->out, w->in);
-    size_t bias_at = align64(dnnl_memory_desc_get_size(&w->layout)),
+    size_t bias_at = align64(dnnl_memory_desc_get_size(&w->whole.layout)),
            bias_bytes = w->out * sizeof(float);
-    w->bytes = bias_at + (o->bias ? bias_bytes : 0);
+    w->bytes = bias_at + (bias ? bias_bytes : 0);
     if (!(w->block = kua__malloc(w->bytes))) return kua__fail_nomem(w->bytes, "packed weights");
-    st = make_objects(w, bias_at, o->bias != NULL);
+    KUA__TRY(cut_parts(w, o->parts));
+    st = make_range(&w->whole, w, bias_at, bias);
+    for (size_t i = 0; w->part && i < w->parts; i++)
+        STEP(st, make_range(&w->part[i], w, bias_at, bias));
     STEP(st, reorder(w, o->weight));
-    if (!st && o->bias) memcpy((char *)w->block + bias_at, o->bias, bias_bytes);
+    if (!st && bias) memcpy((char *)w->block + bias_at, o->bias, bias_bytes);
     return st ? failed(st, REFERENCE_ROWS, w->out, w->in) : KUA_OK;
 }
 
 kua_status kua__packed_create(const kua__packed_options *options, kua__packed **out)
 {
-    assert(options && options->weight && out);
-    assert(options->in >= 1 && options->in <= SIDE_MAX && options->out >= 1 &&
-           options->out <= SIDE_MAX);
+    assert(options && options->weight && out && options->parts <= KUA__PACKED_PARTS_MAX);
+    assert(options->in >= 1 && options->in <= SIDE_MAX);
+    assert(options->out >= 1 && options->out <= SIDE_MAX);
     *out = NULL;
     pthread_once(&engine_once, make_engine);
     if (!engine) return kua__fail(KUA_INTERNAL, "oneDNN has no engine for this processor");
     kua__dnnl_single_thread();
     kua__packed *w = NULL;
     KUA__TRY(KUA__NEW_ZEROED(&w, 1, "a packed matrix"));
-    w->out = options->out;
+    w->out = w->whole.cols = options->out;
     w->in = options->in;
     w->epilogue = options->epilogue;
     kua_status st = pack(w, options);
@@ -213,11 +266,19 @@ kua_status kua__packed_create(const kua__packed_options *options, kua__packed **
     return st;
 }
 
+static void range_release(range *r)
+{
+    if (r->weight) dnnl_memory_destroy(r->weight);
+    if (r->bias) dnnl_memory_destroy(r->bias);
+}
+
 void kua__packed_free(kua__packed *packed)
 {
     if (!packed) return;
-    if (packed->weight) dnnl_memory_destroy(packed->weight);
-    if (packed->bias) dnnl_memory_destroy(packed->bias);
+    range_release(&packed->whole);
+    for (size_t i = 0; packed->part && i < packed->parts; i++)
+        range_release(&packed->part[i]);
+    kua__free(packed->part);
     kua__free(packed->block);
     kua__free(packed);
 }
@@ -225,6 +286,11 @@ void kua__packed_free(kua__packed *packed)
 size_t kua__packed_bytes(const kua__packed *packed)
 {
     return packed->bytes;
+}
+
+size_t kua__packed_parts(const kua__packed *packed)
+{
+    return packed->parts;
 }
 
 /* ---- plans ---- */
@@ -251,11 +317,11 @@ static kua_status plan_scratch(plan *p, const_dnnl_primitive_desc_t desc)
     return st ? failed(st, p->rows, p->out, p->in) : KUA_OK;
 }
 
-static kua_status plan_build(plan *p, const kua__packed *w)
+static kua_status plan_build(plan *p, const range *r)
 {
     dnnl_primitive_desc_t desc = NULL;
     dnnl_memory_desc_t x, y;
-    dnnl_status_t st = describe(w, p->rows, &w->layout, p->bias, &desc);
+    dnnl_status_t st = describe(p->rows, p->in, p->out, &r->layout, p->bias, p->epilogue, &desc);
     STEP(st, dnnl_primitive_create(&p->primitive, desc));
     STEP(st, matrix(&x, p->rows, p->in));
     STEP(st, matrix(&y, p->rows, p->out));
@@ -266,18 +332,21 @@ static kua_status plan_build(plan *p, const kua__packed *w)
     return status;
 }
 
-/* The slot of a plan for w and rows, or the empty one where it belongs. */
-static plan **find_slot(kua__lane *lane, const kua__packed *w, size_t rows)
+static bool plan_is(const plan *p, const plan *key)
+{
+    return p->full == key->full && p->out == key->out && p->in == key->in && p->rows == key->rows &&
+           p->epilogue == key->epilogue && p->bias == key->bias;
+}
+
+/* The slot of a plan, or the empty one where it belongs. */
+static plan **find_slot(kua__lane *lane, const plan *key)
 {
     size_t size = KUA__COUNT(lane->slot);
-    size_t key[5] = {w->out, w->in, rows, (size_t)w->epilogue, w->bias != NULL};
-    size_t i = kua__hash64(key, sizeof(key), 0) % size;
-    for (;; i = (i + 1) % size) {
-        plan *p = lane->slot[i];
-        if (!p || (p->rows == rows && p->out == w->out && p->in == w->in &&
-                   p->epilogue == w->epilogue && p->bias == (w->bias != NULL)))
-            return &lane->slot[i];
-    }
+    size_t shape[6] = {key->full, key->out, key->in, key->rows, (size_t)key->epilogue, key->bias};
+    size_t i = kua__hash64(shape, sizeof(shape), 0) % size;
+    while (lane->slot[i] && !plan_is(lane->slot[i], key))
+        i = (i + 1) % size;
+    return &lane->slot[i];
 }
 
 static void lane_clear(kua__lane *lane)
@@ -289,22 +358,18 @@ static void lane_clear(kua__lane *lane)
     lane->n = 0;
 }
 
-static kua_status plan_get(kua__lane *lane, const kua__packed *w, size_t rows, plan **out)
+static kua_status plan_get(kua__lane *lane, const plan *key, const range *r, plan **out)
 {
-    plan **slot = find_slot(lane, w, rows);
+    plan **slot = find_slot(lane, key);
     if (!*slot) {
         if (lane->n == KUA__LANE_PLANS) {
             lane_clear(lane);
-            slot = find_slot(lane, w, rows);
+            slot = find_slot(lane, key);
         }
         plan *p = NULL;
         KUA__TRY(KUA__NEW_ZEROED(&p, 1, "a plan of a product"));
-        *p = (plan){.out = w->out,
-                    .in = w->in,
-                    .rows = rows,
-                    .epilogue = w->epilogue,
-                    .bias = w->bias != NULL};
-        kua_status st = plan_build(p, w);
+        *p = *key;
+        kua_status st = plan_build(p, r);
         if (st) {
             plan_free(p);
             return st;
@@ -340,6 +405,7 @@ void kua__lane_free(kua__lane *lane)
     if (!lane) return;
     lane_clear(lane);
     dnnl_stream_destroy(lane->stream);
+    kua__free(lane->part);
     kua__free(lane);
 }
 
@@ -349,21 +415,63 @@ size_t kua__packed_rows(size_t rows)
     return (rows + unit - 1) / unit * unit;
 }
 
+/* The columns of r, as a matrix of their own. */
+static kua_status run_range(const kua__packed *w, const range *r, kua__epilogue epilogue,
+                            kua__lane *lane, size_t rows, const float *x, float *y)
+{
+    plan *p = NULL;
+    plan key = {w->out, r->cols, w->in, rows, epilogue, r->bias != NULL};
+    kua__dnnl_single_thread();
+    KUA__TRY(plan_get(lane, &key, r, &p));
+    dnnl_exec_arg_t args[5] = {
+        {DNNL_ARG_SRC, p->x}, {DNNL_ARG_WEIGHTS, r->weight}, {DNNL_ARG_DST, p->y}};
+    int n = 3;
+    if (r->bias) args[n++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, r->bias};
+    if (p->scratch) args[n++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, p->scratch};
+    dnnl_status_t st = dnnl_memory_set_data_handle(p->x, (void *)(uintptr_t)x); /* read only */
+    STEP(st, dnnl_memory_set_data_handle(p->y, y));
+    STEP(st, dnnl_primitive_execute(p->primitive, lane->stream, n, args));
+    return st ? failed(st, rows, r->cols, w->in) : KUA_OK;
+}
+
 kua_status kua__packed_run(const kua__packed *packed, kua__lane *lane, size_t rows, const float *x,
                            float *y)
 {
     assert(packed && lane && (rows == 0 || (x && y)));
     if (rows == 0) return KUA_OK;
-    kua__dnnl_single_thread();
-    plan *p = NULL;
-    KUA__TRY(plan_get(lane, packed, rows, &p));
-    dnnl_exec_arg_t args[5] = {
-        {DNNL_ARG_SRC, p->x}, {DNNL_ARG_WEIGHTS, packed->weight}, {DNNL_ARG_DST, p->y}};
-    int n = 3;
-    if (packed->bias) args[n++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, packed->bias};
-    if (p->scratch) args[n++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, p->scratch};
-    dnnl_status_t st = dnnl_memory_set_data_handle(p->x, (void *)(uintptr_t)x); /* read only */
-    STEP(st, dnnl_memory_set_data_handle(p->y, y));
-    STEP(st, dnnl_primitive_execute(p->primitive, lane->stream, n, args));
-    return st ? failed(st, rows, packed->out, packed->in) : KUA_OK;
+    return run_range(packed, &packed->whole, packed->epilogue, lane, rows, x, y);
+}
+
+static kua_status part_room(kua__lane *lane, size_t floats)
+{
+    if (floats <= lane->part_room) return KUA_OK;
+    float *room = kua__alloc_array(floats, sizeof(*room));
+    if (!room) return kua__fail_nomem(floats * sizeof(*room), "a part of a product");
+    kua__free(lane->part);
+    lane->part = room;
+    lane->part_room = floats;
+    return KUA_OK;
+}
+
+/* oneDNN's fast kernel writes dense matrices only, so a part is computed beside y and moved then.
+ */
+kua_status kua__packed_run_part(const kua__packed *packed, kua__lane *lane, size_t part,
+                                size_t rows, const float *x, float *y)
+{
+    assert(packed && lane && part < packed->parts && (rows == 0 || (x && y)));
+    if (packed->parts == 1 || rows == 0) return kua__packed_run(packed, lane, rows, x, y);
+    const range *r = &packed->part[part];
+    bool add = packed->epilogue == KUA__EPILOGUE_ADD;
+    KUA__TRY(part_room(lane, rows * r->cols));
+    kua__epilogue epilogue = add ? KUA__EPILOGUE_NONE : packed->epilogue;
+    KUA__TRY(run_range(packed, r, epilogue, lane, rows, x, lane->part));
+    for (size_t i = 0; i < rows; i++) {
+        float *to = y + i * packed->out + r->first;
+        const float *from = lane->part + i * r->cols;
+        if (add)
+            kua__kernels_get()->add(to, to, from, r->cols);
+        else
+            memcpy(to, from, r->cols * sizeof(*to));
+    }
+    return KUA_OK;
 }

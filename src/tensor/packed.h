@@ -21,7 +21,7 @@
 
 #include "base/base.h"
 
-enum { KUA__LANE_PLANS = 512 };
+enum { KUA__LANE_PLANS = 512, KUA__PACKED_PARTS_MAX = 64 };
 
 typedef enum kua__epilogue {
     KUA__EPILOGUE_NONE,
@@ -35,6 +35,7 @@ typedef struct kua__packed_options {
     const float *weight; /* [out,in] */
     const float *bias;   /* [out]; NULL: none */
     kua__epilogue epilogue;
+    size_t parts; /* for kua__packed_run_part(): at most so many; 0: 1 */
 } kua__packed_options;
 
 typedef struct kua__packed kua__packed;
@@ -51,6 +52,13 @@ void kua__lane_free(kua__lane *lane); /* NULL is allowed */
 /* x and y are 64-byte aligned for speed; they may not overlap. */
 kua_status kua__packed_run(const kua__packed *packed, kua__lane *lane, size_t rows, const float *x,
                            float *y);
+
+/* One product by several threads: each runs another of the `parts` column ranges of y, with a lane
+ * of its own. What it wrote is complete when all have returned. Same bits as kua__packed_run()
+ * gives. */
+size_t kua__packed_parts(const kua__packed *packed);
+kua_status kua__packed_run_part(const kua__packed *packed, kua__lane *lane, size_t part,
+                                size_t rows, const float *x, float *y);
 
 /* `rows` rounded up so that few kernels serve all numbers of rows: exact up to 16, then to
  * multiples of 8 or 16. */

@@ -67,7 +67,7 @@ static double largest_difference(const kua__attention *a, size_t n, const float 
 
 static void check(kua__isa isa, shape s, size_t n, float size)
 {
-    kua__attention a = {s.heads, s.dim, 1 / sqrtf((float)s.dim)};
+    kua__attention a = {s.heads, s.dim, 1 / sqrtf((float)s.dim), 0, s.heads};
     size_t width = s.heads * s.dim, room = kua__attention_scratch(&a, n);
     float *qkv = kua__malloc((n * 3 * width + 1) * sizeof(float)),
           *out = kua__malloc((n * width + 1) * sizeof(float));

@@ -115,11 +115,52 @@ static void rows_are_rounded_up(void **state)
     }
 }
 
+/* All parts of one product, run one after another, against the product as a whole. */
+static void check_parts(const kua__packed_options *o, kua__lane *lane, size_t rows)
+{
+    kua__packed *w = NULL;
+    float *x = numbers(rows * o->in, 5), *whole = numbers(rows * o->out, 6),
+          *y = numbers(rows * o->out, 6);
+    assert_ok(kua__packed_create(o, &w));
+    assert_in_range(kua__packed_parts(w), 1, KUA__MAX(o->parts, (size_t)1));
+    assert_ok(kua__packed_run(w, lane, rows, x, whole));
+    for (size_t i = 0; i < kua__packed_parts(w); i++)
+        assert_ok(kua__packed_run_part(w, lane, i, rows, x, y));
+    for (size_t i = 0; i < rows * o->out; i++)
+        assert_near(y[i], whole[i], 1e-5);
+    kua__packed_free(w);
+    kua__free(x);
+    kua__free(whole);
+    kua__free(y);
+}
+
+static void parts_give_the_whole(void **state)
+{
+    (void)state;
+    static const size_t sides[][2] = {{1, 1}, {5, 3}, {200, 32}, {384, 70}, {129, 16}};
+    kua__lane *lane = NULL;
+    assert_ok(kua__lane_create(&lane));
+    for (size_t s = 0; s < KUA__COUNT(sides); s++) {
+        size_t out = sides[s][0], in = sides[s][1];
+        float *weight = numbers(out * in, 1), *bias = numbers(out, 2);
+        for (int e = KUA__EPILOGUE_NONE; e <= KUA__EPILOGUE_ADD; e++) {
+            for (size_t parts = 0; parts < 6; parts++) {
+                kua__packed_options o = {
+                    out, in, weight, parts % 2 ? bias : NULL, (kua__epilogue)e, parts};
+                check_parts(&o, lane, 12);
+            }
+        }
+        kua__free(weight);
+        kua__free(bias);
+    }
+    kua__lane_free(lane);
+}
+
 static void every_allocation_fails_once(void **state)
 {
     (void)state;
     float weight[6] = {1, 2, 3, 4, 5, 6}, bias[2] = {1, 2}, x[3] = {1, 1, 1}, y[2];
-    kua__packed_options o = {2, 3, weight, bias, KUA__EPILOGUE_NONE};
+    kua__packed_options o = {2, 3, weight, bias, KUA__EPILOGUE_NONE, 2};
     kua_status st;
     TEST_EVERY_ALLOCATION(st)
     {
@@ -127,7 +168,8 @@ static void every_allocation_fails_once(void **state)
         kua__lane *lane = NULL;
         st = kua__packed_create(&o, &w);
         if (!st) st = kua__lane_create(&lane);
-        if (!st) st = kua__packed_run(w, lane, 1, x, y);
+        for (size_t i = 0; !st && i < kua__packed_parts(w); i++)
+            st = kua__packed_run_part(w, lane, i, 1, x, y);
         kua__lane_free(lane);
         kua__packed_free(w);
     }
@@ -140,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_epilogue),
         cmocka_unit_test(a_lane_forgets),
+        cmocka_unit_test(parts_give_the_whole),
         cmocka_unit_test(rows_are_rounded_up),
         cmocka_unit_test(every_allocation_fails_once),
     };
