@@ -32,6 +32,7 @@ static kua_status sorted_known(const float *value, size_t n, size_t stride, floa
                                size_t *n_out)
 {
     KUA__TRY(KUA__NEW_ARRAY(out, n, "values to scale"));
+    assert(*out);
     *n_out = 0;
     for (size_t i = 0; i < n; i++) {
         if (!isnan(value[i * stride])) {
@@ -130,7 +131,8 @@ kua_status kua__price_bands(const kua__shop *shop, uint32_t domain, uint8_t n_ba
     kua_status st = sorted_known(price, d->n_items, 1, &sorted, &known);
     for (size_t i = 0; !st && i < d->n_items; i++) {
         size_t rank = isnan(price[i]) ? 0 : count_below(sorted, known, price[i], false);
-        band[i] = isnan(price[i]) ? n_bands : (uint8_t)(rank * n_bands / known);
+        band[i] =
+            isnan(price[i]) ? n_bands : (uint8_t)(rank * n_bands / KUA__MAX(known, (size_t)1));
     }
     if (!st) kua__free(sorted);
     kua__free(price);

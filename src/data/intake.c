@@ -97,7 +97,9 @@ static kua_status set_files(kua__intake *in)
 
 static kua_status intake_setup(kua__intake *in, const kua__import_options *options)
 {
+    assert(in && options);
     KUA__TRY(KUA__NEW_ZEROED(&in->own, 1, "an import"));
+    assert(in->own);
     in->own->options = *options;
     kua__rejects_init(&in->own->rejects, options->rejects);
     KUA__TRY(check_options(options));
@@ -435,7 +437,9 @@ static int by_seq(const void *a, const void *b)
 static kua_status add_events(const kua__intake *in, kua__shop_builder *b, const uint32_t *user,
                              const uint32_t *item)
 {
-    qsort(in->events, in->n_events, sizeof(*in->events), by_seq); /* the order of equal times */
+    if (in->n_events) { /* the order of equal times */
+        qsort(in->events, in->n_events, sizeof(*in->events), by_seq);
+    }
     for (size_t e = 0; e < in->n_events; e++) {
         const kua__intake_event *ev = &in->events[e];
         kua__raw_event raw = {user[ev->user], item[ev->item], ev->time,

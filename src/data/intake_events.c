@@ -149,7 +149,7 @@ static kua_status take_history(kua__reading *r, uint32_t domain, const kua__inta
                                                           .part = event->part,
                                                           .from = own->n_history_items,
                                                           .n = n,
-                                                          .line = r->row->line};
+                                                          .line = r->row.line};
     own->n_histories++;
     own->n_history_items += n;
     return KUA_OK;
@@ -194,7 +194,7 @@ static kua_status take_event(kua__reading *r)
     }
     if (event.item == KUA__NO_ID) {
         kua__intake_count(in, KUA__CLEAN_UNKNOWN, 1, "%s:%zu: item '%.*s'", r->file->path,
-                          r->row->line, (int)id.n, id.text);
+                          r->row.line, (int)id.n, id.text);
         return KUA_OK;
     }
     KUA__TRY(read_event(r, &event));
@@ -283,6 +283,9 @@ static kua_status unroll_histories(kua__intake *in)
 {
     struct kua__intake_private *own = in->own;
     size_t first = in->n_events;
+    if (own->n_histories == 0) {
+        return KUA_OK;
+    }
     qsort(own->histories, own->n_histories, sizeof(*own->histories), by_user_part_length);
     for (size_t i = 0; i < own->n_histories; i++) {
         if (i == 0 || own->histories[i].user != own->histories[i - 1].user) {
@@ -290,7 +293,7 @@ static kua_status unroll_histories(kua__intake *in)
         }
         KUA__TRY(unroll_row(in, &own->histories[i], first));
     }
-    for (size_t f = 0; own->n_histories && f < KUA__INTAKE_FILES; f++) {
+    for (size_t f = 0; f < KUA__INTAKE_FILES; f++) {
         const kua__intake_file *file = &own->files[f];
         if ((double)file->bad > own->settings.max_bad_share * (double)file->rows) {
             return kua__fail(KUA_FORMAT, "%s: %llu of %llu lines are unreadable; the first: %s",

@@ -47,7 +47,7 @@ static void join(const kua__reading *r, kua__role role, const char *between, boo
         kua__buf_puts(raw, source->constant);
     }
     for (size_t i = 0; i < source->n; i++) {
-        kua__field field = r->row->field[source->column[i]];
+        kua__field field = r->row.field[source->column[i]];
         if (field.n == 0) {
             continue;
         }
@@ -175,7 +175,7 @@ static json_t *attributes_of(const kua__reading *r, kua_status *st)
     json_t *object = kua__json_new_object(st);
     for (size_t i = 0; i < n; i++) {
         size_t column = mapped->n ? mapped->column[i] : i;
-        kua__field field = r->row->field[column];
+        kua__field field = r->row.field[column];
         if (column != r->binding.role[KUA__ROLE_USER].column[0] && field.n) {
             kua__json_put(object, kua__table_column(r->table, column),
                           json_stringn(field.text, field.n), st);

@@ -62,7 +62,7 @@ typedef struct kua__reading {
     kua__intake_file *file;
     kua__table *table;
     kua__binding binding;
-    const kua__row *row;
+    kua__row row;
     bool bad; /* the row is rejected; the reason is noted */
 } kua__reading;
 

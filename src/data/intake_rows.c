@@ -25,7 +25,7 @@ kua__field kua__reading_field(const kua__reading *r, kua__role role)
         return (kua__field){source->constant, strlen(source->constant)};
     }
     if (source->n) {
-        field = r->row->field[source->column[0]];
+        field = r->row.field[source->column[0]];
     }
     while (field.n && is_blank(field.text[0])) {
         field.text++;
@@ -42,11 +42,11 @@ static kua_status reject(kua__reading *r, const char *reason)
 {
     struct kua__intake_private *own = r->in->own;
     r->bad = true;
-    r->file->bad += r->row->n_lines;
-    kua__intake_count(r->in, KUA__CLEAN_LINES, r->row->n_lines, "%s:%zu: %s", r->file->path,
-                      r->row->line, reason);
-    return kua__rejects_add(&own->rejects, r->file->path, r->row->line, reason, r->row->raw,
-                            r->row->raw_n);
+    r->file->bad += r->row.n_lines;
+    kua__intake_count(r->in, KUA__CLEAN_LINES, r->row.n_lines, "%s:%zu: %s", r->file->path,
+                      r->row.line, reason);
+    return kua__rejects_add(&own->rejects, r->file->path, r->row.line, reason, r->row.raw,
+                            r->row.raw_n);
 }
 
 kua_status kua__reading_reject(kua__reading *r, kua__role role, kua__field value,
@@ -127,16 +127,14 @@ static kua_status show_progress(const kua__reading *r)
 
 static kua_status take_rows(kua__reading *r, kua__take_row take)
 {
-    kua__row row;
-    r->row = &row;
     for (;;) {
-        KUA__TRY(kua__table_next(r->table, &row));
-        if (row.line == 0) {
+        KUA__TRY(kua__table_next(r->table, &r->row));
+        if (r->row.line == 0) {
             return show_progress(r);
         }
-        r->file->rows += row.n_lines;
+        r->file->rows += r->row.n_lines;
         r->bad = false;
-        KUA__TRY(row.bad ? reject(r, row.bad) : take(r));
+        KUA__TRY(r->row.bad ? reject(r, r->row.bad) : take(r));
         if (r->file->rows % PROGRESS_ROWS == 0) {
             KUA__TRY(show_progress(r));
         }

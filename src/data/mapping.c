@@ -433,7 +433,7 @@ static kua_status bind_column(kua__table *table, const role_info *info, const ch
                    : st;
     }
     if (info->role == KUA__ROLE_CATEGORY) {
-        kua__table_joiner(table, out->column[out->n], " > ");
+        KUA__TRY(kua__table_joiner(table, out->column[out->n], " > "));
     }
     out->n++;
     return KUA_OK;

@@ -136,6 +136,7 @@ static kua_status log_reserve(kua__log *log, bool parts)
 
 static void log_fill(kua__log *log, const kua__raw_event *events)
 {
+    assert((events || log->n_events == 0) && log->item && log->time && log->value && log->type);
     for (size_t e = 0; e < log->n_events; e++) {
         assert(events[e].item < log->n_items && events[e].type < KUA__EVENT_TYPES);
         log->item[e] = events[e].item;

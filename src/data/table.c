@@ -248,11 +248,16 @@ kua_status kua__table_want(kua__table *table, const char *column, size_t *out)
     return kua__table_add_column(table, column, strlen(column));
 }
 
-void kua__table_joiner(kua__table *table, size_t column, const char *joiner)
+kua_status kua__table_joiner(kua__table *table, size_t column, const char *joiner)
 {
     assert(table && column < table->n_columns && joiner);
+    char *copy = kua__strdup(joiner);
+    if (!copy) {
+        return kua__fail_nomem(strlen(joiner) + 1, "a column's joiner");
+    }
     kua__free(table->columns[column].joiner);
-    table->columns[column].joiner = kua__strdup(joiner); /* NULL where out of memory: a space */
+    table->columns[column].joiner = copy;
+    return KUA_OK;
 }
 
 /* ---- opening, reading, closing ---- */
@@ -324,6 +329,7 @@ kua_status kua__table_open(const char *path, kua__table_format format, kua__tabl
 {
     assert(path && out && format < KUA__TABLE_FORMATS);
     KUA__TRY(table_new(path, format, out));
+    assert(*out);
     kua_status st = open_file(*out);
     if (!st) st = read_header(*out);
     if (st) {
@@ -339,6 +345,7 @@ kua_status kua__table_open_memory(const char *name, const void *data, size_t n,
     assert(name && (data || n == 0) && out && format < KUA__TABLE_FORMATS);
     KUA__TRY(table_new(name, format, out));
     kua__table *t = *out;
+    assert(t);
     t->data = (char *)data; /* never written: a window that owns nothing does not move */
     t->end = n;
     t->read = t->total = n;

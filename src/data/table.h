@@ -81,7 +81,7 @@ bool kua__table_has(const kua__table *table, const char *column);
  * Lines every name may be wanted, since later lines may have it. Before the first row only. */
 kua_status kua__table_want(kua__table *table, const char *column, size_t *out);
 /* What stands between the values of a JSON array in this column; the default is a space. */
-void kua__table_joiner(kua__table *table, size_t column, const char *joiner);
+kua_status kua__table_joiner(kua__table *table, size_t column, const char *joiner);
 
 kua_status kua__table_next(kua__table *table, kua__row *row);
 /* Bytes read so far, and of the whole file (0: not known, as for a pipe). */

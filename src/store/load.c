@@ -126,7 +126,7 @@ static kua_status read_event(const loading *l, kua__query *q, tied_event *out)
 
 static kua_status load_event(loading *l, kua__query *q)
 {
-    tied_event next;
+    tied_event next = {0};
     KUA__TRY(read_event(l, q, &next));
     const kua__raw_event *last = l->n_tied ? &l->tied[0].event : NULL;
     if (last && (last->user != next.event.user || last->time != next.event.time)) {

@@ -73,6 +73,7 @@ static kua_status check_version(kua__store *store)
 
 static kua_status connect_file(kua__store *store, int flags)
 {
+    assert(store && !store->db);
     int code = sqlite3_open_v2(store->path, &store->db, flags, NULL);
     if (code) {
         return kua__db_fail(store, code, "open");
@@ -87,6 +88,7 @@ static kua_status store_new(const char *path, kua__store **out)
     kua__store *store;
     *out = NULL;
     KUA__TRY(KUA__NEW_ZEROED(&store, 1, "a store"));
+    assert(store);
     store->path = kua__strdup(path);
     if (!store->path) {
         kua__free(store);

@@ -145,7 +145,7 @@ static void json_columns_can_be_wanted_and_joined(void **state)
     assert_ok(kua__table_want(t, "later", &later));
     assert_ok(kua__table_want(t, "c", &c));
     assert_false(kua__table_has(t, "later"));
-    kua__table_joiner(t, c, " > ");
+    assert_ok(kua__table_joiner(t, c, " > "));
     assert_ok(kua__table_next(t, &row));
     assert_memory_equal(row.field[c].text, "A > B", 5);
     assert_null(row.field[later].text);
