@@ -122,20 +122,21 @@ static bool is_target_only(const json_t *row, const char *kind, const char *doma
     return kua__streq(json_string_value(json_object_get(row, "kind")), kind) &&
            kua__streq(json_string_value(json_object_get(row, "domain")), domain) && !(sources && *sources) &&
            kua__streq(json_string_value(json_object_get(record, "split")), split) &&
-           json_equal(json_object_get(record, "settings"), settings) && json_array_size(list) >= seeds &&
+           (!settings || json_equal(json_object_get(record, "settings"), settings)) && json_array_size(list) >= seeds &&
            json_integer_value(json_object_get(json_array_get(list, 0), "seed")) == (json_int_t)seed;
 }
 
-/* A model of the target alone with these settings: an existing one, or a new one called "target-only". */
-static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe, uint64_t seed, size_t seeds,
-                              kua__model *out)
+/* A model of the target alone: an existing one with these settings (any: with whatever settings), or a new one called
+ * "target-only". */
+static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe, bool any, uint64_t seed,
+                              size_t seeds, kua__model *out)
 {
     const char *domain = stage->shop->domains[stage->side[0].domain].name;
     json_t *rows = NULL, *settings = own_settings(recipe->ops, recipe->settings);
     kua_status st = kua__store_models(ws->store, NULL, &rows);
     for (size_t i = json_array_size(rows); !st && i-- > 0;) {
         const json_t *row = json_array_get(rows, i);
-        if (!is_target_only(row, recipe->kind, domain, stage->split_text, settings, seed, seeds)) continue;
+        if (!is_target_only(row, recipe->kind, domain, stage->split_text, any ? NULL : settings, seed, seeds)) continue;
         st = kua__model_open(ws, json_string_value(json_object_get(row, "name")),
                              (int)json_integer_value(json_object_get(row, "version")), out);
         json_decref(rows);
@@ -227,7 +228,8 @@ static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o, con
     KUA__TRY(kua__stage_open(ws, o->target, o->sources, o->split, &stage));
     kua__rec *source = NULL;
     kua_status st = check_settings(recipe, settings);
-    if (!st) st = target_only(ws, &stage, &reference, seed, seeds, &base);
+    bool any = recipe->ops != ops; /* a strategy that trains no sequence model has no settings for one */
+    if (!st) st = target_only(ws, &stage, &reference, any, seed, seeds, &base);
     json_t *own = own_settings(ops, settings);
     if (!st && recipe->strategy->needs_source) st = kua__engine_source(ws, &stage, o->sources, own, seed, &source);
     json_decref(own);
