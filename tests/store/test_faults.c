@@ -120,7 +120,6 @@ static void a_full_disk_leaves_nothing(void **state)
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
     message[got > 0 ? got : 0] = '\0';
-    print_message("a full disk says: %s\n", message);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     assert_non_null(strstr(message, "full.db: cannot write: "));
     it_holds_two_and_works(path, many);
