@@ -28,15 +28,15 @@ static size_t aligned(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-static kua__attention attention_of(const kua__bert_config *c)
+static kua__attend_options attention_of(const kua__bert_config *c)
 {
     size_t dim = c->hidden / c->heads;
-    return (kua__attention){c->heads, dim, 1.0f / sqrtf((float)dim), 0, c->heads};
+    return (kua__attend_options){c->heads, dim, 1.0f / sqrtf((float)dim), 0, c->heads};
 }
 
 size_t kua__bert_scratch_bytes(const kua__bert_config *config, size_t rows, size_t longest)
 {
-    kua__attention a = attention_of(config);
+    kua__attend_options a = attention_of(config);
     size_t room = kua__packed_rows(rows);
     return (aligned(room * config->hidden) + aligned(room * wide_cols(config)) +
             kua__attention_scratch(&a, longest)) *
@@ -120,7 +120,7 @@ static void attend_parts(void *ctx, size_t first, size_t last)
 {
     const pass *p = ctx;
     const kua__bert_config *c = &p->bert->config;
-    kua__attention a = attention_of(c);
+    kua__attend_options a = attention_of(c);
     kua__attend_fn attend = kua__attend_get(a.dim);
     a.first = first * c->heads / p->n_crew;
     a.last = last * c->heads / p->n_crew;

@@ -18,14 +18,14 @@
 #include "base/base.h"
 #include "tensor/kernels.h"
 
-typedef struct kua__attention {
+typedef struct kua__attend_options {
     size_t heads, dim;  /* of one head */
     float scale;        /* usually 1 / sqrt(dim) */
     size_t first, last; /* heads first .. last - 1 are computed */
-} kua__attention;
+} kua__attend_options;
 
 /* scratch: kua__attention_scratch() floats, 64-byte aligned. */
-typedef void (*kua__attend_fn)(const kua__attention *a, size_t n, const float *qkv, float *out,
+typedef void (*kua__attend_fn)(const kua__attend_options *a, size_t n, const float *qkv, float *out,
                                float *scratch);
 
 /* The kernel of this process for heads of `dim` numbers, and of an instruction set for tests; NULL:
@@ -33,18 +33,18 @@ typedef void (*kua__attend_fn)(const kua__attention *a, size_t n, const float *q
 kua__attend_fn kua__attend_get(size_t dim);
 kua__attend_fn kua__attend_of(kua__isa isa, size_t dim);
 /* Floats of scratch that sequences of at most n tokens need. */
-size_t kua__attention_scratch(const kua__attention *a, size_t n);
+size_t kua__attention_scratch(const kua__attend_options *a, size_t n);
 
 /* The kernels themselves. */
 enum {
     KUA__ATTEND_ROWS = 8,
     KUA__ATTEND_LANES = 16
 }; /* queries of a block; n is rounded up to lanes */
-void kua__attend_plain(const kua__attention *a, size_t n, const float *qkv, float *out,
+void kua__attend_plain(const kua__attend_options *a, size_t n, const float *qkv, float *out,
                        float *scratch);
-void kua__attend_avx2(const kua__attention *a, size_t n, const float *qkv, float *out,
+void kua__attend_avx2(const kua__attend_options *a, size_t n, const float *qkv, float *out,
                       float *scratch);
-void kua__attend_avx512(const kua__attention *a, size_t n, const float *qkv, float *out,
+void kua__attend_avx512(const kua__attend_options *a, size_t n, const float *qkv, float *out,
                         float *scratch);
 
 #endif

@@ -18,7 +18,7 @@ static float exponentials(float *score, size_t n, float scale)
     return sum;
 }
 
-static void attend_head(const kua__attention *a, size_t n, const float *q, const float *k,
+static void attend_head(const kua__attend_options *a, size_t n, const float *q, const float *k,
                         const float *v, float *out, float *score)
 {
     size_t d = a->dim, row = 3 * a->heads * d, out_row = a->heads * d;
@@ -38,7 +38,7 @@ static void attend_head(const kua__attention *a, size_t n, const float *q, const
     }
 }
 
-void kua__attend_plain(const kua__attention *a, size_t n, const float *qkv, float *out,
+void kua__attend_plain(const kua__attend_options *a, size_t n, const float *qkv, float *out,
                        float *scratch)
 {
     assert(a->last <= a->heads && a->dim >= 1);

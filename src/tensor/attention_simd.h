@@ -152,7 +152,8 @@ static void attend_head(const head *h, const float *q, float *out)
     if (i < h->n) attend_block(h, q + i * h->stride, out + i * h->out_stride, 1);
 }
 
-static void attend(const kua__attention *a, size_t n, const float *qkv, float *out, float *scratch)
+static void attend(const kua__attend_options *a, size_t n, const float *qkv, float *out,
+                   float *scratch)
 {
     assert(a->last <= a->heads && a->dim % W == 0);
     size_t width = a->heads * a->dim, padded = (n + W - 1) / W * W;

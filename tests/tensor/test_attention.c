@@ -20,7 +20,7 @@ static const size_t lengths[] = {0,  1,  2,  3,  4,  7,  8,  9,   15, 16,
                                  17, 20, 31, 32, 33, 47, 64, 100, 512};
 
 /* Output of head h, token i, coordinate c. */
-static double formula(const kua__attention *a, size_t n, const float *qkv, size_t h, size_t i,
+static double formula(const kua__attend_options *a, size_t n, const float *qkv, size_t h, size_t i,
                       size_t c)
 {
     size_t width = a->heads * a->dim, row = 3 * width;
@@ -49,7 +49,7 @@ static void fill(float *x, size_t n, float scale, uint64_t seed)
         x[i] = scale * kua__rng_normal(&rng);
 }
 
-static double largest_difference(const kua__attention *a, size_t n, const float *qkv,
+static double largest_difference(const kua__attend_options *a, size_t n, const float *qkv,
                                  const float *out)
 {
     double largest = 0;
@@ -67,7 +67,7 @@ static double largest_difference(const kua__attention *a, size_t n, const float 
 
 static void check(kua__isa isa, shape s, size_t n, float size)
 {
-    kua__attention a = {s.heads, s.dim, 1 / sqrtf((float)s.dim), 0, s.heads};
+    kua__attend_options a = {s.heads, s.dim, 1 / sqrtf((float)s.dim), 0, s.heads};
     size_t width = s.heads * s.dim, room = kua__attention_scratch(&a, n);
     float *qkv = kua__malloc((n * 3 * width + 1) * sizeof(float)),
           *out = kua__malloc((n * width + 1) * sizeof(float));
