@@ -33,6 +33,7 @@ enum {
 
 typedef struct softmax_loss {
     kua__var *h, *w, *y;
+    const float *bias;      /* [w->rows]; NULL: none */
     const uint32_t *target; /* [h->rows] */
     size_t counted;         /* rows that have a target */
     float *dh, *dw;         /* gradients for dy = 1; NULL: not wanted */
@@ -57,6 +58,7 @@ static void share_task(void *ctx, size_t first, size_t last)
             memset(row, 0, m * sizeof(*row));
             continue;
         }
+        if (op->bias) k->add(row, row, op->bias, m);
         float most = k->max(row, m), at_target = row[target];
         float sum = k->exp_sum(row, row, most, m);
         op->row_loss[r] = logf(sum) + most - at_target;
@@ -130,6 +132,7 @@ static bool fused(kua__tape *t, softmax_loss *op)
                               .dim = h->cols,
                               .h = h->value,
                               .w = w->value,
+                              .bias = op->bias,
                               .target = op->target,
                               .dh = op->dh,
                               .dw = op->dw};
@@ -153,12 +156,13 @@ static void in_chunks(kua__tape *t, softmax_loss *op)
         chunk(t, op, KUA__MIN(rows, op->h->rows - op->first));
 }
 
-kua__var *kua__softmax_loss(kua__tape *t, kua__var *h, kua__var *w, const uint32_t *target)
+kua__var *kua__softmax_loss_biased(kua__tape *t, kua__var *h, kua__var *w, const float *bias,
+                                   const uint32_t *target)
 {
     if (!h || !w) return NULL;
     assert(target || h->rows == 0);
     if (h->cols != w->cols) return kua__tape_fail_shapes(t, "softmax_loss", "h", h, "w", w);
-    softmax_loss op = {.h = h, .w = w, .target = target};
+    softmax_loss op = {.h = h, .w = w, .bias = bias, .target = target};
     if (!check_targets(t, &op)) return NULL;
     if (!make_results(t, &op)) return NULL;
     if (op.counted == 0) { /* nothing to learn: loss 0, gradients 0 */
@@ -169,4 +173,9 @@ kua__var *kua__softmax_loss(kua__tape *t, kua__var *h, kua__var *w, const uint32
     if (!fused(t, &op)) in_chunks(t, &op);
     op.y->value[0] = (float)(op.loss / (double)op.counted);
     return kua__tape_node(t, op.y, softmax_loss_back, &op, sizeof(op));
+}
+
+kua__var *kua__softmax_loss(kua__tape *t, kua__var *h, kua__var *w, const uint32_t *target)
+{
+    return kua__softmax_loss_biased(t, h, w, NULL, target);
 }
