@@ -235,8 +235,13 @@ static kua_status read_rng(loader *l)
     const json_t *have = json_object_get(part, "have");
     if (json_array_size(have) != 4)
         return kua__fail(KUA_FORMAT, "%s: have is no array of 4 numbers", l->path);
-    for (size_t i = 0; i < 4; i++)
-        l->rng.have[i] = (uint32_t)json_integer_value(json_array_get(have, i));
+    for (size_t i = 0; i < 4; i++) {
+        const json_t *word = json_array_get(have, i);
+        json_int_t value = json_integer_value(word);
+        if (!json_is_integer(word) || value < 0 || value > UINT32_MAX)
+            return kua__fail(KUA_FORMAT, "%s: have[%zu] is no integer of 32 bits", l->path, i);
+        l->rng.have[i] = (uint32_t)value;
+    }
     l->rng.left = (int)left;
     return KUA_OK;
 }

@@ -219,6 +219,10 @@ static void files_that_do_not_fit_are_refused(void **state)
     assert_refused(
         forged("", 0, "{\"version\":1,\"optim\":{\"step\":" ZERO ",\"schedule\":9}," REST "}"),
         KUA_FORMAT, "schedule");
+    assert_refused(forged("", 0,
+                          "{\"version\":1," OPTIM ",\"rng\":{\"seed\":" ZERO ",\"stream\":" ZERO
+                          ",\"index\":" ZERO ",\"left\":1,\"have\":[0,-1,0,0]}}"),
+                   KUA_FORMAT, "have[1] is no integer of 32 bits");
 }
 
 static void saving_is_whole_or_not_at_all(void **state)
