@@ -7,7 +7,8 @@ MODEL is a folder of all-MiniLM-L6-v2. Written are
     texts.txt              40 texts, one a line: short, long, over the limit, accents, other scripts, empty
     minilm.safetensors     their vectors "mean" (of length 1), and "cls" and "max" of the first eight (as they are)
     tiny-gelu, tiny-relu   two made-up models of 24 numbers, so that a test needs no download: the first in F32, the second in
-                           F16 with the prefix "bert.", each with "mean" of its own texts in expected.safetensors
+                           F16 with the prefix "bert.", each with "mean" of its own texts in expected.safetensors, and
+                           in gradients.safetensors what torch's way back gives for them (test_bert_tape.c)
 Needs: pip install torch transformers tokenizers safetensors. The tiny models are random, with a fixed seed.
 """
 import json
@@ -94,6 +95,30 @@ def record_tiny(name, activation, half):
     save_file({"mean": torch.stack(rows)}, folder / "expected.safetensors", metadata={"texts": "\n".join(texts)})
 
 
+def record_gradients(name):
+    """Loss: the sum of mean vectors of length 1, times cos(0), cos(1), ... For every parameter the sum of its gradient
+    times cos(0), cos(1), ... and the sum of its squares; whole gradients of a few."""
+    folder = OUT / name
+    model = BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="eager").float().eval()
+    pieces = (folder / "vocab.txt").read_text().split("\n")[:-1]
+    ids = [[2] + [5 + (7 * i + 3 * k) % (len(pieces) - 5) for k in range(n)] + [3] for i, n in enumerate((1, 4, 30))]
+    rows = [torch.nn.functional.normalize(model(input_ids=torch.tensor([x])).last_hidden_state[0].mean(0), dim=0) for x in ids]
+    values = torch.stack(rows)
+    weight = torch.cos(torch.arange(values.numel(), dtype=torch.float64)).float().reshape(values.shape)
+    loss = (values * weight).sum()
+    loss.backward()
+    names, sums, whole = [], [], {}
+    for key, p in model.named_parameters():
+        g = p.grad.double().flatten()
+        names.append(key)
+        sums.append(torch.stack([(g * torch.cos(torch.arange(g.numel(), dtype=torch.float64))).sum(), (g * g).sum()]))
+        if key in ("embeddings.word_embeddings.weight", "encoder.layer.0.attention.self.key.weight"):
+            whole[key] = p.grad.contiguous()
+    save_file({"ids": torch.tensor(sum(ids, []), dtype=torch.int32), "lengths": torch.tensor([len(x) for x in ids], dtype=torch.int32),
+               "loss": loss.detach().reshape(1), "sums": torch.stack(sums).float(), **whole}, folder / "gradients.safetensors",
+              metadata={"names": "\n".join(names)})
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -101,3 +126,5 @@ if __name__ == "__main__":
     record_minilm(sys.argv[1])
     record_tiny("tiny-gelu", "gelu", False)
     record_tiny("tiny-relu", "relu", True)
+    record_gradients("tiny-gelu")
+    record_gradients("tiny-relu")

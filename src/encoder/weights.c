@@ -35,6 +35,20 @@ kua_status kua__bert_names_find(kua__bert_names *names, const kua__safetensors *
                      kua__safetensors_path(file), word_name);
 }
 
+/* Old files call a norm's weight and bias gamma and beta. */
+static void use_old_name(const kua__safetensors *file, char *name, size_t room)
+{
+    static const char *const pairs[][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
+    for (size_t i = 0; i < KUA__COUNT(pairs); i++) {
+        size_t n = strlen(name);
+        char old[2 * KUA__TENSOR_NAME_MAX + 64];
+        if (!strstr(name, "LayerNorm") || !kua__has_suffix(name, pairs[i][0])) continue;
+        snprintf(old, sizeof(old), "%.*s%s", (int)(n - strlen(pairs[i][0])), name, pairs[i][1]);
+        if (kua__safetensors_find(file, old)) snprintf(name, room, "%s", old);
+        return;
+    }
+}
+
 kua_status kua__bert_tensor(const kua__bert_names *names, int layer, const char *name, size_t rank,
                             const size_t *dim, const kua__tensor **out)
 {
@@ -43,6 +57,7 @@ kua_status kua__bert_tensor(const kua__bert_names *names, int layer, const char 
         snprintf(full, sizeof(full), "%s%s", names->prefix, name);
     else
         snprintf(full, sizeof(full), "%sencoder.layer.%d.%s", names->prefix, layer, name);
+    if (!kua__safetensors_find(names->file, full)) use_old_name(names->file, full, sizeof(full));
     if (kua__safetensors_need(names->file, full, rank, dim, out))
         return kua__fail_prefix(KUA_FORMAT, "does not fit its config.json");
     kua__dtype type = (*out)->dtype;
@@ -83,19 +98,12 @@ static kua_status read_vector(loader *l, int layer, const char *name, float **to
     return read_into(l, layer, name, 0, n, *to);
 }
 
-/* Old files call gain and bias gamma and beta. */
 static kua_status read_norm(loader *l, int layer, const char *name, kua__bert_norm *norm)
 {
-    char full[128], old[KUA__TENSOR_NAME_MAX + 160];
-    snprintf(full, sizeof(full), "%s.gamma", name);
-    if (layer < 0)
-        snprintf(old, sizeof(old), "%s%s", l->names.prefix, full);
-    else
-        snprintf(old, sizeof(old), "%sencoder.layer.%d.%s", l->names.prefix, layer, full);
-    bool is_old = kua__safetensors_find(l->names.file, old) != NULL;
-    snprintf(full, sizeof(full), "%s.%s", name, is_old ? "gamma" : "weight");
+    char full[128];
+    snprintf(full, sizeof(full), "%s.weight", name);
     KUA__TRY(read_vector(l, layer, full, &norm->gain));
-    snprintf(full, sizeof(full), "%s.%s", name, is_old ? "beta" : "bias");
+    snprintf(full, sizeof(full), "%s.bias", name);
     return read_vector(l, layer, full, &norm->bias);
 }
 
