@@ -39,6 +39,8 @@ static const char SETTINGS[] =
     "\"averaging\": [1.0, \"epochs that the moving average of weights reaches back; 0: none\"],"
     "\"warmup\": [100, \"steps until the full learning rate\"],"
     "\"batch_tokens\": [2048, \"events in a batch\"],"
+    "\"negatives\": [-1, \"items drawn for the softmax, beside the batch's own; 0: all items; "
+    "-1: all up to 30,000 items, else 4,096\"],"
     "\"epoch_tokens\": [0, \"events of each domain in an epoch, at random; 0: all\"],"
     "\"repeat_weight\": [-1, \"of the repeat term; -1: chosen on validation\"],"
     "\"tau\": [0.07, \"temperature of the cosine\"],"

@@ -21,6 +21,9 @@
 #include "rec/sequence_model.h"
 #include "tensor/kernels.h"
 
+/* A full softmax costs as much as its items: above FULL_MAX a step draws some instead. */
+enum { FULL_MAX = 30000, DRAWN_DEFAULT = 4096 };
+
 typedef struct window {
     const uint32_t *item;
     uint32_t n;
@@ -48,6 +51,8 @@ typedef struct fit {
     uint32_t *batch_order;
     size_t n_batches, batch_capacity;
     uint32_t *token, *position, *at, *input, *target; /* of one batch */
+    float *
+        *share; /* [n_domains][n_items]: of the targets, where the softmax is sampled; else NULL */
 
     uint32_t **user; /* [n_domains] of validation */
     size_t *n_users;
@@ -100,6 +105,32 @@ static kua_status plan_windows(fit *f)
     f->at = f->token + 2 * tokens;
     f->input = f->token + 3 * tokens;
     f->target = f->token + 4 * tokens;
+    return KUA_OK;
+}
+
+/* How many items are drawn for a step of domain d; 0: the softmax is over all of them. */
+static size_t drawn_items(const fit *f, size_t d)
+{
+    int64_t negatives = f->s->options.negatives;
+    size_t n_items = f->domain[d].train->log->n_items;
+    if (negatives < 0) negatives = n_items > FULL_MAX ? DRAWN_DEFAULT : 0;
+    return (size_t)negatives < n_items ? (size_t)negatives : 0;
+}
+
+static kua_status plan_draws(fit *f)
+{
+    KUA__TRY(KUA__NEW_ZEROED(&f->share, f->n_domains, "item shares"));
+    for (size_t d = 0; d < f->n_domains; d++) {
+        size_t events = 0;
+        if (drawn_items(f, d) == 0) continue;
+        KUA__TRY(KUA__NEW_ZEROED(&f->share[d], f->domain[d].train->log->n_items, "item shares"));
+        for (size_t w = f->window_at[d]; w < f->window_at[d + 1]; w++) {
+            for (size_t k = 1; k < f->window[w].n; k++, events++)
+                f->share[d][f->window[w].item[k]] += 1;
+        }
+        for (size_t i = 0; i < f->domain[d].train->log->n_items && events; i++)
+            f->share[d][i] /= (float)events;
+    }
     return KUA_OK;
 }
 
@@ -156,20 +187,33 @@ static size_t fill_batch(fit *f, const batch *b)
 
 /* ---- one step, one epoch ---- */
 
+/* The loss of states h of length 1 / tau over the items of the batch's domain, or a draw of them.
+ */
+static kua__var *loss_of(fit *f, const batch *b, kua__var *h, size_t n)
+{
+    kua__tape *t = f->tape;
+    size_t d = b->domain, drawn = drawn_items(f, d), n_items = f->domain[d].train->log->n_items;
+    if (drawn == 0) {
+        kua__var *table = kua__sequence_table(t, f->s, d);
+        return kua__softmax_loss(t, h, kua__l2_normalize(t, table, 1e-12f), f->target);
+    }
+    kua__candidates some = kua__draw_candidates(t, n_items, f->share[d], drawn, f->target, n);
+    if (!some.item) return NULL;
+    kua__var *table = kua__sequence_inputs(t, f->s, d, some.item, some.n);
+    return kua__sampled_loss(t, h, kua__l2_normalize(t, table, 1e-12f), &some, f->target);
+}
+
 static kua_status step(fit *f, const batch *b, double *loss_sum, size_t *loss_n)
 {
     kua__tape *t = f->tape;
     kua__sequence *s = f->s;
     size_t n = fill_batch(f, b);
     kua__tape_reset(t);
-    kua__var *table = kua__sequence_table(t, s, b->domain);
     kua__ragged seq = {b->n, f->at};
     kua__var *x = kua__sequence_inputs(t, s, b->domain, f->token, f->at[b->n]);
     kua__var *h = kua__sequence_states(t, s, x, f->position, seq, false);
     h = kua__l2_normalize(t, kua__gather_rows(t, h, f->input, n), 1e-12f);
-    h = kua__scale(t, h, 1 / s->options.tau);
-    kua__var *unit = kua__l2_normalize(t, table, 1e-12f);
-    kua__var *loss = kua__softmax_loss(t, h, unit, f->target);
+    kua__var *loss = loss_of(f, b, kua__scale(t, h, 1 / s->options.tau), n);
     KUA__TRY(kua__tape_backward(t, loss));
     *loss_sum += loss->value[0] * (double)n;
     *loss_n += n;
@@ -429,6 +473,7 @@ static kua_status plan(fit *f)
     if (!f->curve) return kua__fail_nomem(1, "a training curve");
     KUA__TRY(make_items(f));
     KUA__TRY(plan_windows(f));
+    KUA__TRY(plan_draws(f));
     KUA__TRY(plan_validation(f));
     if (o->averaging > 0) KUA__TRY(kua__ema_init(&f->average, &f->s->params, average_decay(f)));
     return kua__tape_create(&(kua__tape_options){.seed = f->rng.seed, .bf16 = o->bf16}, &f->tape);
@@ -444,6 +489,9 @@ static void fit_release(fit *f)
     kua__free(f->batch);
     kua__free(f->batch_order);
     kua__free(f->token);
+    for (size_t d = 0; f->share && d < f->n_domains; d++)
+        kua__free(f->share[d]);
+    kua__free(f->share);
     for (size_t d = 0; f->user && d < f->n_domains; d++)
         kua__free(f->user[d]);
     kua__free(f->user);

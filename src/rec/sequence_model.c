@@ -98,6 +98,9 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
     };
     KUA__TRY(read_fields(settings, fields, KUA__COUNT(fields)));
     KUA__TRY(ranged(settings, "repeat_decay", 0, 1, &o->repeat_decay));
+    double negatives;
+    KUA__TRY(ranged(settings, "negatives", -1, 1 << 24, &negatives));
+    o->negatives = (int64_t)negatives;
     o->bf16 = number(settings, "bf16") != 0;
     KUA__TRY(read_items(settings, o));
     if (o->dim % o->heads)

@@ -9,8 +9,9 @@ typedef struct kua__sequence_options {
     size_t dim, layers, heads, widening, maxlen, text_dim;
     bool use_text, use_ids, bf16;
     size_t epochs, blind_epochs, patience, batch_tokens, epoch_tokens, warmup, valid_users;
-    float dropout, text_dropout, lr, body_lr, weight_decay, beta2, clip, tau, input_scale, id_std, repeat_weight,
-        averaging;
+    int64_t negatives; /* < 0: as the number of items asks */
+    float dropout, text_dropout, lr, body_lr, weight_decay, beta2, clip, tau, input_scale, id_std,
+        repeat_weight, averaging;
     double repeat_decay;
 } kua__sequence_options;
 

@@ -88,7 +88,8 @@ static json_t *settings(const char *given)
     json_decref(described);
     json_t *small = json_loads(
         "{\"dim\": 16, \"heads\": 2, \"layers\": 1, \"epochs\": 25, \"lr\": "
-        "0.01, \"warmup\": 10, \"dropout\": 0.1, \"batch_tokens\": 128, \"text_dropout\": 0}",
+        "0.01, \"warmup\": 10, \"dropout\": 0.1, \"batch_tokens\": 128, \"text_dropout\": 0, "
+        "\"averaging\": 1}",
         0, NULL);
     json_t *over = json_loads(given, 0, NULL);
     assert_non_null(over);
@@ -166,6 +167,17 @@ static void learns_what_comes_next(void **state)
         assert_true(json_array_size(curve) >= (size_t)fact(rec, "epochs"));
         kua__rec_sequence.free(rec);
     }
+    close_shop(&d);
+}
+
+static void sampled_softmax_learns_it_too(void **state)
+{
+    (void)state;
+    shop d;
+    chain_shop(&d, 80, 7, 1, true);
+    kua__rec *rec = fitted(&d, "{\"negatives\": 4}");
+    assert_true(hits(&d, rec) > 0.8);
+    kua__rec_sequence.free(rec);
     close_shop(&d);
 }
 
@@ -589,6 +601,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_what_comes_next),
+        cmocka_unit_test(sampled_softmax_learns_it_too),
         cmocka_unit_test(works_without_vectors),
         cmocka_unit_test(long_histories_are_cut),
         cmocka_unit_test(repeats_are_weighed),
