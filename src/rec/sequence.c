@@ -36,7 +36,7 @@ static const char SETTINGS[] =
     "\"weight_decay\": [0.01, \"of AdamW\"],"
     "\"beta2\": [0.98, \"of AdamW\"],"
     "\"clip\": [5.0, \"largest gradient norm; 0: any\"],"
-    "\"averaging\": [1.0, \"epochs that the moving average of weights reaches back; 0: none\"],"
+    "\"averaging\": [2.0, \"epochs that the moving average of weights reaches back; 0: none\"],"
     "\"warmup\": [100, \"steps until the full learning rate\"],"
     "\"batch_tokens\": [2048, \"events in a batch\"],"
     "\"negatives\": [-1, \"items drawn for the softmax, beside the batch's own; 0: all items; "
@@ -48,7 +48,7 @@ static const char SETTINGS[] =
     "\"id_std\": [0.02, \"deviation of id vectors at the start\"],"
     "\"epochs\": [40, \"at most\"],"
     "\"blind_epochs\": [12, \"where there are no validation events\"],"
-    "\"patience\": [3, \"epochs without a better validation before stopping\"],"
+    "\"patience\": [6, \"epochs without a better validation before stopping\"],"
     "\"valid_users\": [6000, \"validation users at most\"],"
     "\"repeat_decay\": [0.95, \"weight of an event per event after it, in the repeat term\"],"
     "\"bf16\": [true, \"train with bfloat16 products where the processor has them\"]}";

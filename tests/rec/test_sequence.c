@@ -89,7 +89,7 @@ static json_t *settings(const char *given)
     json_t *small = json_loads(
         "{\"dim\": 16, \"heads\": 2, \"layers\": 1, \"epochs\": 25, \"lr\": "
         "0.01, \"warmup\": 10, \"dropout\": 0.1, \"batch_tokens\": 128, \"text_dropout\": 0, "
-        "\"averaging\": 1}",
+        "\"averaging\": 0.5}",
         0, NULL);
     json_t *over = json_loads(given, 0, NULL);
     assert_non_null(over);
