@@ -1,19 +1,20 @@
-/* encode.c - many texts through an encoder: equal ones once, in batches of about the same length,
- * on all threads.
+/* encode.c - many texts through an encoder: equal ones once, in full batches, on all threads.
  *
  *     texts --tokenizer--> ids --sort--> longest first, equal ones side by side
- *           --cut--> batches --threads--> rows
+ *           --fill--> batches --threads--> rows
  *
  * Sorting by (length, ids) brings equal texts together, so a comparison with the neighbour finds
- * them; no hash table is needed. Longest first: the last batches, when threads run out of work, are
- * the cheap ones.
+ * them; no hash table is needed. Batches hold no padding, so what matters is that each is full: it
+ * takes the longest text that still fits, again and again (first fit decreasing). All but the last
+ * then have the same number of rows, for which the products' kernels are compiled once.
  *
  * Invariants
  *   I1  order[] is a permutation of the texts; distinct[i] are the places in it where a new text
  *       begins.
- *   I2  a batch is a range of distinct[]; its tokens are at most batch_tokens, or it is one text.
- *   I3  the cut depends on the texts and the options only, so results repeat whichever thread takes
- *       which batch.
+ *   I2  pick[] is a permutation of the distinct texts; a batch is a range of it. Its tokens are at
+ *       most batch_tokens, or it is one text.
+ *   I3  the batches depend on the texts, the options and the number of threads only, so results
+ *       repeat whichever thread takes which batch.
  *
  * A batch that fails stops the others at their next batch; the first failure is reported with its
  * own message.
@@ -31,13 +32,14 @@ typedef struct job {
     const kua_id_batch *ids;
     const kua_monitor *monitor;
     float *rows;
-    uint32_t *order, *distinct, *batch; /* [texts], [n_distinct + 1], [n_batches + 1] */
+    uint32_t *order, *distinct; /* [texts], [n_distinct + 1] */
+    uint32_t *pick, *batch;     /* [n_distinct], [n_batches + 1] */
     size_t n_distinct, n_batches, tokens;
     kua__encoder_scratch **scratch; /* [threads] */
     kua__bert_scratch **crew;       /* [threads] their insides */
     size_t n_crew;                  /* how many work on one batch: 1, or all */
-    const uint32_t **id;            /* [n_distinct] */
-    uint32_t *length;               /* [n_distinct] */
+    const uint32_t **id;            /* [n_distinct] of pick[] */
+    uint32_t *length;               /* [n_distinct] of pick[] */
     int threads, caller;            /* caller: the thread that may call the monitor */
     atomic_size_t done;             /* tokens */
     _Atomic kua_status status;      /* of the first failure */
@@ -80,26 +82,83 @@ static void find_distinct(job *j)
     size_t n = j->ids->n;
     for (size_t i = 0; i < n; i++) {
         if (i && equal_texts(j->ids, j->order[i - 1], j->order[i])) continue;
-        uint32_t text = j->order[i];
-        j->id[j->n_distinct] = ids_of(j->ids, text);
-        j->length[j->n_distinct] = length_of(j->ids, text);
-        j->tokens += j->length[j->n_distinct];
+        j->tokens += length_of(j->ids, j->order[i]);
         j->distinct[j->n_distinct++] = (uint32_t)i;
     }
     j->distinct[j->n_distinct] = (uint32_t)n;
 }
 
-static void cut_batches(job *j)
+/* ---- batches ---- */
+
+enum { SHARED_TOKENS = 64, BATCHES_FEW = 8, ROWS_UNIT = 16 };
+
+/* Tokens of a batch. Where there are few batches their number becomes a multiple of the threads, so
+ * that none of them waits for the last batch; a handful of tokens stays together. */
+static size_t choose_batch_tokens(const job *j)
 {
-    size_t room = 0;
+    size_t most = j->encoder->batch_tokens, threads = (size_t)kua__threads();
+    size_t n = (j->tokens + most - 1) / most;
+    if (j->tokens <= SHARED_TOKENS * threads || n >= BATCHES_FEW * threads) return most;
+    n = (n + threads - 1) / threads * threads;
+    return KUA__MIN(most, ((j->tokens + n - 1) / n + ROWS_UNIT - 1) / ROWS_UNIT * ROWS_UNIT);
+}
+
+/* The distinct texts of one length are a run of distinct[]: what is left of it. */
+typedef struct run {
+    uint32_t next, end;
+} run;
+
+static uint32_t distinct_length(const job *j, size_t i)
+{
+    return length_of(j->ids, j->order[j->distinct[i]]);
+}
+
+static void find_runs(const job *j, run *runs)
+{
     for (size_t i = 0; i < j->n_distinct; i++) {
-        if (i == 0 || j->length[i] > room) {
-            j->batch[j->n_batches++] = (uint32_t)i;
-            room = KUA__MAX(j->encoder->batch_tokens, j->length[i]);
-        }
-        room -= j->length[i];
+        run *r = &runs[distinct_length(j, i)];
+        if (r->end == 0) r->next = (uint32_t)i;
+        r->end = (uint32_t)i + 1;
     }
-    j->batch[j->n_batches] = (uint32_t)j->n_distinct;
+}
+
+static void pick_text(job *j, size_t at, uint32_t text)
+{
+    uint32_t first = j->order[j->distinct[text]];
+    j->pick[at] = text;
+    j->id[at] = ids_of(j->ids, first);
+    j->length[at] = length_of(j->ids, first);
+}
+
+static void fill_batches(job *j, run *runs)
+{
+    size_t most = choose_batch_tokens(j), longest = j->encoder->max_tokens, picked = 0;
+    while (picked < j->n_distinct) {
+        while (runs[longest].next == runs[longest].end)
+            longest--;
+        j->batch[j->n_batches++] = (uint32_t)picked;
+        size_t room = KUA__MAX(most, longest), length = longest;
+        while (length > 0) {
+            if (runs[length].next < runs[length].end) {
+                pick_text(j, picked++, runs[length].next++);
+                room -= length;
+                length = KUA__MIN(length, room);
+            } else {
+                length--;
+            }
+        }
+    }
+    j->batch[j->n_batches] = (uint32_t)picked;
+}
+
+static kua_status cut_batches(job *j)
+{
+    run *runs = NULL;
+    KUA__TRY(KUA__NEW_ZEROED(&runs, j->encoder->max_tokens + 1, "an order of texts"));
+    find_runs(j, runs);
+    fill_batches(j, runs);
+    kua__free(runs);
+    return KUA_OK;
 }
 
 /* ---- work ---- */
@@ -120,9 +179,10 @@ static void write_rows(const job *j, size_t first, size_t last, const float *x)
     const kua_encoder *e = j->encoder;
     size_t dim = e->bert.config.hidden;
     for (size_t i = first; i < last; i++) {
-        float *row = j->rows + j->order[j->distinct[i]] * dim;
+        size_t from = j->distinct[j->pick[i]], to = j->distinct[j->pick[i] + 1];
+        float *row = j->rows + j->order[from] * dim;
         kua__bert_pool(x, j->length[i], dim, e->pooling, e->unit, row);
-        for (size_t k = j->distinct[i] + 1; k < j->distinct[i + 1]; k++)
+        for (size_t k = from + 1; k < to; k++)
             memcpy(j->rows + j->order[k] * dim, row, dim * sizeof(*row));
         x += j->length[i] * dim;
     }
@@ -157,6 +217,7 @@ static kua_status job_arrays(job *j)
     size_t n = j->ids->n;
     KUA__TRY(KUA__NEW_ARRAY(&j->order, n, "an order of texts"));
     KUA__TRY(KUA__NEW_ARRAY(&j->distinct, n + 1, "an order of texts"));
+    KUA__TRY(KUA__NEW_ARRAY(&j->pick, n, "batches of texts"));
     KUA__TRY(KUA__NEW_ARRAY(&j->batch, n + 1, "batches of texts"));
     KUA__TRY(KUA__NEW_ARRAY(&j->id, n, "texts"));
     KUA__TRY(KUA__NEW_ARRAY(&j->length, n, "texts"));
@@ -190,6 +251,7 @@ static void job_release(job *j)
     kua__free(j->crew);
     kua__free(j->order);
     kua__free(j->distinct);
+    kua__free(j->pick);
     kua__free(j->batch);
     kua__free(j->id);
     kua__free(j->length);
@@ -200,7 +262,7 @@ static kua_status job_run(job *j)
 {
     KUA__TRY(job_arrays(j));
     find_distinct(j);
-    cut_batches(j);
+    KUA__TRY(cut_batches(j));
     KUA__TRY(job_scratch(j));
     KUA__TRY(kua__progress(j->monitor, "encode tokens", 0, j->tokens));
     if (j->n_crew > 1)
