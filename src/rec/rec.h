@@ -45,6 +45,8 @@ typedef struct kua__world {
     const kua__source *sources; /* [n_sources] */
     size_t n_sources;
     uint64_t seed;
+    const char *checkpoint; /* a file (and FILE.best) that a long fit leaves its state in and, when it was interrupted and is
+                               called again with the same world and settings, goes on from; removed when done. NULL: none */
 } kua__world;
 
 /* One question: what next for this history? Oldest first; local item numbers. */

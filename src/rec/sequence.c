@@ -97,7 +97,7 @@ static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor 
     KUA__TRY(fit_whitening(s, world));
     KUA__TRY(kua__sequence_make_body(s, &rng));
     kua__sequence_domain domain = {&world->side, &world->train, &world->valid};
-    return kua__sequence_train(s, &domain, 1, world->seed, monitor);
+    return kua__sequence_train(s, &domain, 1, world->seed, world->checkpoint, monitor);
 }
 
 static bool all_have_vectors(const kua__sequence_domain *domains, size_t n)
@@ -121,7 +121,7 @@ kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
     if (s->options.use_text && all_have_vectors(domains, n))
         st = kua__whitening_fit(&s->whitening, domains, n, s->options.text_dim);
     if (!st) st = kua__sequence_make_body(s, &rng);
-    if (!st) st = kua__sequence_train(s, domains, n, seed, monitor);
+    if (!st) st = kua__sequence_train(s, domains, n, seed, NULL, monitor);
     if (st)
         kua__sequence_free(&s->rec);
     else
@@ -174,7 +174,7 @@ static kua_status fit_with_body(kua__sequence *s, const kua__world *world,
     KUA__TRY(kua__sequence_make_body(s, &rng));
     take_body(s, source, mode);
     kua__sequence_domain domain = {&world->side, &world->train, &world->valid};
-    return kua__sequence_train(s, &domain, 1, world->seed, monitor);
+    return kua__sequence_train(s, &domain, 1, world->seed, world->checkpoint, monitor);
 }
 
 kua_status kua__sequence_fit_from(const kua__world *world, const json_t *settings,

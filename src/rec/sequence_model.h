@@ -92,7 +92,7 @@ void kua__sequence_free(kua__rec *rec);
 
 /* Trains what is not frozen; s has its whitening and its body. */
 kua_status kua__sequence_train(kua__sequence *s, const kua__sequence_domain *domains, size_t n,
-                               uint64_t seed, const kua_monitor *monitor);
+                               uint64_t seed, const char *checkpoint, const kua_monitor *monitor);
 
 /* ---- sequence_valid.c ---- */
 
