@@ -176,15 +176,16 @@ kua_status kua__table_add_column(kua__table *t, const char *name, size_t n)
 
 kua_status kua__table_reserve_fields(kua__table *t)
 {
-    if (t->fields_room >= t->n_columns) {
+    size_t room = KUA__MAX(t->n_columns, (size_t)1); /* "{}" has none, and is a row */
+    if (t->fields_room >= room) {
         return KUA_OK;
     }
-    kua__field *fields = kua__realloc_array(t->fields, t->n_columns, sizeof(*fields));
+    kua__field *fields = kua__realloc_array(t->fields, room, sizeof(*fields));
     if (!fields) {
-        return kua__fail_nomem(t->n_columns * sizeof(*fields), "fields of a row");
+        return kua__fail_nomem(room * sizeof(*fields), "fields of a row");
     }
     t->fields = fields;
-    t->fields_room = t->n_columns;
+    t->fields_room = room;
     return KUA_OK;
 }
 

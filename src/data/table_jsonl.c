@@ -60,7 +60,9 @@ kua_status kua__jsonl_header(kua__table *t)
     }
     KUA__TRY(parse_line(t, t->data + t->begin, n, &fine));
     if (!fine) {
-        return KUA_OK; /* told when the row is read */
+        KUA__TRY(kua__buf_status(&t->problem));
+        return kua__fail(KUA_FORMAT, "%s:%zu: the first line, which names the columns: %s", t->name,
+                         t->next_line, t->problem.data);
     }
     const char *key;
     json_t *value;

@@ -128,8 +128,9 @@ static void json_lines(void **state)
     gives("a.jsonl", "{\"a\": 1}\n{\"a\": \n[1]\n{\"a\": \"\\u00e9\"}\n",
           "1: 1\n2! position 6: unexpected token near end of file\n"
           "3! is not a JSON object\n4: \xc3\xa9\n");
-    gives("a.jsonl", "{\"a\": 1, \"a\": 2}\n",
-          "1! position 12: duplicate object key near '\"a\"'\n");
+    fails("a.jsonl", "\n{\"a\": 1, \"a\": 2}\n", 18,
+          "a.jsonl:2: the first line, which names the columns: position 12: duplicate object key");
+    gives("a.jsonl", "{}\n{\"a\": 1}\n", "1\n2\n");
 }
 
 static void json_columns_can_be_wanted_and_joined(void **state)
