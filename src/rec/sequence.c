@@ -2,8 +2,8 @@
  *
  * A saved model holds what scoring and transfer need and nothing that only training did:
  *
- *     model.json          format, settings, facts, repeat weight, shapes
- *     model.safetensors   input, output [n_items, dim], popularity; the body's parameters;
+ *     model.json          format, settings, facts, the repeat term, shapes
+ *     model.safetensors   input, output [n_items, dim], popularity, rate; the body's parameters;
  * whitening
  *
  * The id table is not kept: it is part of input, and another domain has other items.
@@ -50,7 +50,10 @@ static const char SETTINGS[] =
     "\"blind_epochs\": [12, \"where there are no validation events\"],"
     "\"patience\": [6, \"epochs without a better validation before stopping\"],"
     "\"valid_users\": [6000, \"validation users at most\"],"
-    "\"repeat_decay\": [0.95, \"weight of an event per event after it, in the repeat term\"],"
+    "\"repeat_half_life\": [-1, \"days after which a purchase counts half in it; 0: by position; "
+    "-1: chosen\"],"
+    "\"repeat_power\": [-1, \"of how often the item's buyers buy it again, in it; -1: chosen\"],"
+    "\"repeat_decay\": [0.95, \"weight of an event per event after it, where there is no clock\"],"
     "\"bf16\": [true, \"train with bfloat16 products where the processor has them\"]}";
 
 static kua_status create(const json_t *settings, kua__rec **out)
@@ -205,8 +208,8 @@ static void finish_scores(const kua__sequence *s, const kua__query *query, float
 {
     if (query->target.n == 0)
         memcpy(scores, s->popularity, s->rec.n_items * sizeof(*scores));
-    else if (s->repeat_weight != 0)
-        kua__sequence_add_repeats(s, &query->target, s->repeat_weight, count, scores);
+    else if (s->repeat.weight != 0)
+        kua__repeat_add(&s->repeat, s->rate, &query->target, query->now, count, scores);
 }
 
 static kua_status score_part(const kua__sequence *s, const kua__query *queries, size_t n,
@@ -251,7 +254,7 @@ typedef struct tensor_of {
     float *value;
 } tensor_of;
 
-enum { FIXED_TENSORS = 5 };
+enum { FIXED_TENSORS = 6 };
 
 static bool is_saved(const kua__param *p)
 {
@@ -268,6 +271,7 @@ static kua_status list_tensors(const kua__sequence *s, tensor_of **out, size_t *
     list[(*n)++] = (tensor_of){"items.input", items, dim, s->input};
     list[(*n)++] = (tensor_of){"items.output", items, dim, s->output};
     list[(*n)++] = (tensor_of){"items.popularity", 1, items, s->popularity};
+    list[(*n)++] = (tensor_of){"items.rate", 1, items, s->rate};
     if (w->k) {
         list[(*n)++] = (tensor_of){"whitening.mean", 1, w->dim, w->mean};
         list[(*n)++] = (tensor_of){"whitening.basis", w->k, w->dim, w->basis};
@@ -323,10 +327,11 @@ static kua_status with_tensors(const kua__sequence *s, const char *folder,
 
 static json_t *describe(const kua__sequence *s)
 {
-    return json_pack("{s:i,s:s,s:O,s:O,s:f,s:I,s:I,s:I}", "format", FORMAT, "recommender",
-                     "sequence", "settings", s->rec.settings, "facts", s->rec.facts,
-                     "repeat_weight", (double)s->repeat_weight, "items", (json_int_t)s->rec.n_items,
-                     "text", (json_int_t)s->whitening.dim, "components",
+    return json_pack("{s:i,s:s,s:O,s:O,s:{s:f,s:f,s:f,s:f},s:I,s:I,s:I}", "format", FORMAT,
+                     "recommender", "sequence", "settings", s->rec.settings, "facts", s->rec.facts,
+                     "repeat", "weight", s->repeat.weight, "half_life", s->repeat.half_life,
+                     "decay", s->repeat.decay, "power", s->repeat.power, "items",
+                     (json_int_t)s->rec.n_items, "text", (json_int_t)s->whitening.dim, "components",
                      (json_int_t)s->whitening.k);
 }
 
@@ -347,8 +352,18 @@ static kua_status save(const kua__rec *rec, const char *folder)
 /* The part of model.json that has numbers. */
 typedef struct header {
     int64_t format, items, text, components;
-    double repeat_weight;
+    kua__repeat_term repeat;
 } header;
+
+static kua_status read_repeat(const char *path, const json_t *json, kua__repeat_term *term)
+{
+    const json_t *repeat = json_object_get(json, "repeat");
+    if (!json_is_object(repeat)) return kua__fail(KUA_FORMAT, "%s: repeat is missing", path);
+    KUA__TRY(kua__json_real_or(path, repeat, "weight", 0, 1e6, 0, &term->weight));
+    KUA__TRY(kua__json_real_or(path, repeat, "half_life", 0, 1e6, 0, &term->half_life));
+    KUA__TRY(kua__json_real_or(path, repeat, "decay", 0, 1, 1, &term->decay));
+    return kua__json_real_or(path, repeat, "power", 0, 10, 0, &term->power);
+}
 
 static kua_status read_header(const char *path, const json_t *json, size_t n_items, header *h)
 {
@@ -362,7 +377,7 @@ static kua_status read_header(const char *path, const json_t *json, size_t n_ite
                          (long long)h->items, n_items);
     KUA__TRY(kua__json_int(path, json, "text", 0, 65536, &h->text));
     KUA__TRY(kua__json_int(path, json, "components", 0, h->text, &h->components));
-    KUA__TRY(kua__json_real_or(path, json, "repeat_weight", 0, 1e6, 0, &h->repeat_weight));
+    KUA__TRY(read_repeat(path, json, &h->repeat));
     if (!json_is_object(json_object_get(json, "settings")))
         return kua__fail(KUA_FORMAT, "%s: settings is missing", path);
     return KUA_OK;
@@ -374,10 +389,11 @@ static kua_status make_shapes(kua__sequence *s, const header *h)
     kua__whitening *w = &s->whitening;
     kua__rng rng = kua__rng_make(0, 0);
     s->rec.n_items = (size_t)h->items;
-    s->repeat_weight = (float)h->repeat_weight;
+    s->repeat = h->repeat;
     KUA__TRY(KUA__NEW_ARRAY(&s->input, n, "item vectors"));
     KUA__TRY(KUA__NEW_ARRAY(&s->output, n, "item vectors"));
     KUA__TRY(KUA__NEW_ARRAY(&s->popularity, s->rec.n_items, "item counts"));
+    KUA__TRY(KUA__NEW_ARRAY(&s->rate, s->rec.n_items, "item rates"));
     w->dim = (size_t)h->text;
     w->k = (size_t)h->components;
     if (w->k) {

@@ -82,7 +82,10 @@ static kua_status plan_validation(kua__run *r)
                                            &r->user[d], &r->n_users[d]));
         largest = KUA__MAX(largest, r->domain[d].train->log->n_items);
     }
-    r->repeats = kua__sequence_repeat_share(r->domain[0].train) >= 0.01;
+    r->repeats = kua__repeat_share(r->domain[0].train) >= 0.01;
+    size_t n_items = r->domain[0].train->log->n_items;
+    KUA__TRY(KUA__NEW_ARRAY(&r->s->rate, n_items, "item rates"));
+    KUA__TRY(kua__repeat_rates(r->domain[0].train, r->s->rate));
     return KUA__NEW_ARRAY(&r->table, 2 * largest * r->s->options.dim, "item vectors");
 }
 
@@ -94,20 +97,58 @@ static bool has_validation(const kua__run *r)
     return users > 0;
 }
 
+static bool has_clock(const kua__run *r)
+{
+    return r->domain[0].train->log->has_clock;
+}
+
+static double largest(const double *x, size_t n, size_t *at)
+{
+    *at = 0;
+    for (size_t i = 1; i < n; i++)
+        *at = x[i] > x[*at] ? i : *at;
+    return x[*at];
+}
+
+/* Domain d at the border of its training. *term: the best repeat term; its weight is 0 where nobody
+ * buys again. *ndcg: what training is judged by. Where people buy again, that is half of what the
+ * model finds anew and half of what it finds with the term's help: neither alone is a basket. */
+static kua_status judge_domain(const kua__run *r, size_t d, const float *input, const float *output,
+                               kua__repeat_term *term, double *ndcg)
+{
+    kua__repeat_term choice[KUA__REPEAT_CHOICES];
+    double all[KUA__REPEAT_CHOICES];
+    size_t best;
+    kua__sequence_trial trial = {.domain = &r->domain[d],
+                                 .input = input,
+                                 .output = output,
+                                 .user = r->user[d],
+                                 .n = r->n_users[d],
+                                 .rate = r->s->rate,
+                                 .all = all};
+    bool repeats = d == 0 && r->repeats;
+    if (repeats) trial.term = choice;
+    if (repeats) trial.n_terms = kua__repeat_choices(&r->s->options.repeat, has_clock(r), choice);
+    KUA__TRY(kua__sequence_try(r->s, &trial));
+    *ndcg = trial.fresh;
+    if (!repeats) return KUA_OK;
+    *ndcg = 0.5 * (trial.fresh + largest(all, trial.n_terms, &best));
+    *term = choice[best];
+    return KUA_OK;
+}
+
 /* The mean over the domains. */
 static kua_status validate(kua__run *r, double *out)
 {
     size_t counted = 0;
     double sum = 0;
-    const float none = 0;
+    kua__repeat_term term;
     for (size_t d = 0; d < r->n_domains; d++) {
-        size_t n_items = r->domain[d].train->log->n_items;
-        float *output = r->table + n_items * r->s->options.dim;
+        float *output = r->table + r->domain[d].train->log->n_items * r->s->options.dim;
         double ndcg = 0;
         if (r->n_users[d] == 0) continue;
         KUA__TRY(kua__sequence_tables(r->s, d, r->table, output));
-        KUA__TRY(kua__sequence_ndcg(r->s, &r->domain[d], r->table, output, r->user[d],
-                                    r->n_users[d], d == 0 && r->repeats, &none, 1, &ndcg));
+        KUA__TRY(judge_domain(r, d, r->table, output, &term, &ndcg));
         sum += ndcg;
         counted++;
     }
@@ -210,21 +251,17 @@ static kua_status train_blind(kua__run *r)
 
 /* ---- after training ---- */
 
-static kua_status choose_repeat_weight(kua__run *r)
+/* The term that validation likes best; without validation, what the settings say. */
+static kua_status choose_repeat_term(kua__run *r)
 {
-    static const float weight[] = {0, 0.25f, 0.5f, 1, 2, 4, 8, 16, 32, 64};
-    double ndcg[KUA__COUNT(weight)];
     kua__sequence *s = r->s;
-    size_t best = 0;
-    if (s->options.repeat_weight >= 0) s->repeat_weight = s->options.repeat_weight;
-    if (s->options.repeat_weight >= 0 || !r->repeats || r->n_users[0] == 0) return KUA_OK;
-    KUA__TRY(kua__sequence_ndcg(s, &r->domain[0], s->input, s->output, r->user[0], r->n_users[0],
-                                true, weight, KUA__COUNT(weight), ndcg));
-    for (size_t i = 1; i < KUA__COUNT(weight); i++)
-        best = ndcg[i] > ndcg[best] ? i : best;
-    s->repeat_weight = weight[best];
-    r->best_ndcg = ndcg[best];
-    return KUA_OK;
+    double ndcg;
+    s->repeat = s->options.repeat;
+    if (s->repeat.weight < 0 || !r->repeats) s->repeat.weight = 0;
+    if (s->repeat.half_life < 0 || !has_clock(r)) s->repeat.half_life = has_clock(r) ? 120 : 0;
+    if (s->repeat.power < 0) s->repeat.power = 0.5;
+    if (!r->repeats || r->n_users[0] == 0) return KUA_OK;
+    return judge_domain(r, 0, s->input, s->output, &s->repeat, &ndcg);
 }
 
 static void count_items(const kua__cut *cut, float *popularity)
@@ -249,7 +286,7 @@ static kua_status make_ready(kua__run *r)
     KUA__TRY(KUA__NEW_ARRAY(&s->popularity, n_items, "item counts"));
     KUA__TRY(kua__sequence_tables(s, 0, s->input, s->output));
     count_items(r->domain[0].train, s->popularity);
-    return choose_repeat_weight(r);
+    return choose_repeat_term(r);
 }
 
 static kua_status tell_facts(kua__run *r)
@@ -258,13 +295,16 @@ static kua_status tell_facts(kua__run *r)
     int failed = json_object_set_new(facts, "epochs", json_integer((json_int_t)r->best_epoch));
     if (has_validation(r))
         failed |= json_object_set_new(facts, "valid_ndcg@10", json_real(r->best_ndcg));
-    failed |= json_object_set_new(facts, "repeat_weight", json_real(r->s->repeat_weight));
+    failed |= json_object_set_new(facts, "repeat_weight", json_real(r->s->repeat.weight));
     failed |= json_object_set_new(facts, "parameters",
                                   json_integer((json_int_t)kua__params_count(&r->s->params)));
     failed |= json_object_set(facts, "curve", r->curve);
     /* what a later fit on more data, without validation, should be given */
-    json_t *chosen = json_pack("{s:I,s:f}", "blind_epochs", (json_int_t)KUA__MAX(r->best_epoch, 1),
-                               "repeat_weight", (double)r->s->repeat_weight);
+    const kua__repeat_term *term = &r->s->repeat;
+    json_t *chosen =
+        json_pack("{s:I,s:f,s:f,s:f}", "blind_epochs", (json_int_t)KUA__MAX(r->best_epoch, 1),
+                  "repeat_weight", term->weight, "repeat_half_life", term->half_life,
+                  "repeat_power", term->power);
     failed |= json_object_set_new(facts, "chosen", chosen);
     return failed ? kua__fail_nomem(1, "facts about training") : KUA_OK;
 }

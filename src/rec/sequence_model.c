@@ -94,10 +94,12 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
         {"tau", 1e-3, 100, NULL, &o->tau},
         {"input_scale", 0, 1000, NULL, &o->input_scale},
         {"id_std", 0, 10, NULL, &o->id_std},
-        {"repeat_weight", -1, 1e6, NULL, &o->repeat_weight},
     };
     KUA__TRY(read_fields(settings, fields, KUA__COUNT(fields)));
-    KUA__TRY(ranged(settings, "repeat_decay", 0, 1, &o->repeat_decay));
+    KUA__TRY(ranged(settings, "repeat_weight", -1, 1e6, &o->repeat.weight));
+    KUA__TRY(ranged(settings, "repeat_half_life", -1, 1e6, &o->repeat.half_life));
+    KUA__TRY(ranged(settings, "repeat_power", -1, 10, &o->repeat.power));
+    KUA__TRY(ranged(settings, "repeat_decay", 0, 1, &o->repeat.decay));
     double negatives;
     KUA__TRY(ranged(settings, "negatives", -1, 1 << 24, &negatives));
     o->negatives = (int64_t)negatives;
@@ -159,6 +161,7 @@ void kua__sequence_free(kua__rec *rec)
     kua__free(s->input);
     kua__free(s->output);
     kua__free(s->popularity);
+    kua__free(s->rate);
     json_decref(s->rec.settings);
     json_decref(s->rec.facts);
     kua__free(s);
@@ -397,17 +400,4 @@ done:
     kua__tape_free(t);
     kua__free(block);
     return st;
-}
-
-void kua__sequence_add_repeats(const kua__sequence *s, const kua__history *history, float weight,
-                               float *count, float *scores)
-{
-    float each = 1, decay = (float)s->options.repeat_decay;
-    for (size_t i = history->n; i-- > 0; each *= decay)
-        count[history->item[i]] += each;
-    for (size_t i = 0; i < history->n; i++) {
-        uint32_t item = history->item[i];
-        if (count[item] > 0) scores[item] += weight * log1pf(count[item]);
-        count[item] = 0;
-    }
 }

@@ -11,9 +11,13 @@ typedef struct kua__sequence_options {
     size_t epochs, blind_epochs, patience, batch_tokens, epoch_tokens, warmup, valid_users;
     int64_t negatives; /* < 0: as the number of items asks */
     float dropout, text_dropout, lr, body_lr, weight_decay, beta2, clip, tau, input_scale, id_std,
-        repeat_weight, averaging;
-    double repeat_decay;
+        averaging;
+    struct kua__repeat_term {
+        double weight, half_life, decay, power; /* < 0: to be chosen on validation */
+    } repeat;
 } kua__sequence_options;
+
+typedef struct kua__repeat_term kua__repeat_term;
 
 /* Text vectors become projection: basis (x - mean). Length of the mean row is 1. */
 typedef struct kua__whitening {
@@ -46,7 +50,8 @@ typedef struct kua__sequence {
     /* what scoring needs, of the target domain */
     float *input, *output; /* [n_items, dim]: item vectors, and the same at length 1 */
     float *popularity;     /* [n_items]: log(1 + events), for empty histories */
-    float repeat_weight;
+    float *rate;           /* [n_items]: how often an item's buyers buy it again, over the mean */
+    kua__repeat_term repeat;
 } kua__sequence;
 
 /* ---- sequence_text.c ---- */
@@ -82,10 +87,6 @@ kua_status kua__sequence_tables(const kua__sequence *s, size_t d, float *input, 
  * empty one. */
 kua_status kua__sequence_encode(const kua__sequence *s, const float *input, size_t n_items,
                                 const kua__history *history, size_t n, bool bf16, float *state);
-/* scores += weight log(1 + decayed count of each item in the history); count[n_items] is 0 before
- * and after. */
-void kua__sequence_add_repeats(const kua__sequence *s, const kua__history *history, float weight,
-                               float *count, float *scores);
 void kua__sequence_free(kua__rec *rec);
 
 /* ---- sequence_fit.c ---- */
@@ -94,18 +95,43 @@ void kua__sequence_free(kua__rec *rec);
 kua_status kua__sequence_train(kua__sequence *s, const kua__sequence_domain *domains, size_t n,
                                uint64_t seed, const char *checkpoint, const kua_monitor *monitor);
 
+/* ---- sequence_repeat.c ---- */
+
+enum { KUA__REPEAT_CHOICES = 256 };
+
+/* rate[n_items] over the mean rate. */
+kua_status kua__repeat_rates(const kua__cut *cut, float *rate);
+/* count[item] += the events of the history with it, older ones less. */
+void kua__repeat_counts(const kua__repeat_term *term, const kua__history *history, int64_t now,
+                        float *count);
+float kua__repeat_value(const kua__repeat_term *term, float count, float rate);
+/* Adds the term to scores; count[n_items] is 0 before and after. */
+void kua__repeat_add(const kua__repeat_term *term, const float *rate, const kua__history *history,
+                     int64_t now, float *count, float *scores);
+/* Share of the training events that repeat an earlier one of the same user. */
+double kua__repeat_share(const kua__cut *cut);
+/* The terms to choose from, at most KUA__REPEAT_CHOICES; numbers that are given stay. */
+size_t kua__repeat_choices(const kua__repeat_term *given, bool clock, kua__repeat_term *out);
+
 /* ---- sequence_valid.c ---- */
 
-/* Mean NDCG@10 of `n` users of domain d at the border between train and valid. repeats: items of
- * the history count as answers (else they are left out), and `weight` is the repeat term's. */
-kua_status kua__sequence_ndcg(const kua__sequence *s, const kua__sequence_domain *domain,
-                              const float *input, const float *output, const uint32_t *user,
-                              size_t n, bool repeats, const float *weight, size_t n_weights,
-                              double *ndcg);
+/* What is measured at the border between train and valid of a domain. */
+typedef struct kua__sequence_trial {
+    const kua__sequence_domain *domain;
+    const float *input, *output; /* item vectors */
+    const uint32_t *user;        /* [n] */
+    size_t n;
+    const kua__repeat_term *term; /* [n_terms], where people buy again; else NULL */
+    size_t n_terms;
+    const float *rate;
+    /* results, NDCG@10 */
+    double fresh; /* over users who got something new: items of the history are left out */
+    double *all;  /* [n_terms] everything counts, with that term */
+} kua__sequence_trial;
+
+kua_status kua__sequence_try(const kua__sequence *s, kua__sequence_trial *trial);
 /* Users with both a history and validation events, `most` of them at random; *user is owned. */
 kua_status kua__sequence_valid_users(const kua__sequence_domain *domain, size_t most, uint64_t seed,
                                      uint32_t **user, size_t *n);
-/* Share of the training events that repeat an earlier one of the same user. */
-double kua__sequence_repeat_share(const kua__cut *cut);
 
 #endif
