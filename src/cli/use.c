@@ -124,7 +124,34 @@ static int print_hits(const cli_args *args, kua_status st, const char *key, cons
     return cli_report(args, st, text, show_hits);
 }
 
-enum { HITS_MAX = 1000 };
+enum { HITS_MAX = 1000, HISTORY_MAX = 20 };
+
+/* Names of what a user bought, each once. */
+static void print_names(const char *title, const kua_hit *hits, size_t n, const kua_hit *ticked, size_t n_ticked)
+{
+    printf("%s\n", n ? title : "");
+    for (size_t i = 0; i < n; i++) {
+        bool known = false;
+        for (size_t k = 0; k < n_ticked; k++) known |= !strcmp(ticked[k].item, hits[i].item);
+        printf("   %s %-12s %s\n", known ? "*" : " ", hits[i].item, hits[i].name);
+    }
+}
+
+/* Bought before, recommended, bought after: the last of these exists where the answer is as of a past day. */
+static int print_story(kua_workspace *ws, const kua_recommend_options *o, const char *domain, const kua_hit *hits, size_t n, size_t room)
+{
+    static kua_hit before[HISTORY_MAX], after[HITS_MAX];
+    size_t n_before = 0, n_after = 0;
+    kua_status st = kua_history(ws, o->user, domain, o->as_of, NULL, before, room, &n_before);
+    if (!st && o->as_of) st = kua_history(ws, o->user, domain, NULL, o->as_of, after, HITS_MAX, &n_after);
+    if (st) return cli_fail(st);
+    printf("user %s, %s", o->user, domain);
+    printf(o->as_of ? ", as of %s (* bought afterwards)\n" : "\n", o->as_of);
+    print_names("  bought last:", before, n_before, NULL, 0);
+    print_names("  recommended:", hits, n, after, n_after);
+    print_names("  bought next:", after, n_after < room ? n_after : room, NULL, 0);
+    return CLI_OK;
+}
 
 static int run_recommend(const cli_args *args)
 {
@@ -132,15 +159,21 @@ static int run_recommend(const cli_args *args)
         .model = cli_text(args, "--model"), .domain = cli_text(args, "--domain"), .user = cli_required(args, "--user"),
         .as_of = cli_text(args, "--as-of"), .repeats = cli_flag(args, "--repeats"),
     };
-    long n = 10;
+    long n = 10, history = 0;
     if (!o.user || !cli_count(args, "-n", 1, HITS_MAX, 10, &n)) return CLI_USAGE;
+    if (!cli_count(args, "--history", 1, HISTORY_MAX, 0, &history)) return CLI_USAGE;
+    if (history && (args->json || !o.domain)) {
+        fprintf(stderr, "kua recommend: --history needs --domain, and is for people, not for --json\n");
+        return CLI_USAGE;
+    }
     kua_workspace *ws = NULL;
     int code = cli_open(args, &ws);
     if (!code) {
         static kua_hit hits[HITS_MAX];
         size_t found = 0;
         kua_status st = kua_recommend(ws, &o, hits, (size_t)n, &found);
-        code = print_hits(args, st, "user", o.user, hits, found);
+        code = st || !history ? print_hits(args, st, "user", o.user, hits, found)
+                              : print_story(ws, &o, o.domain, hits, found, (size_t)history);
     }
     kua_workspace_close(ws);
     return code;
@@ -153,6 +186,7 @@ static const cli_option recommend_options[] = {
     {"-n", CLI_COUNT, "N", "how many (10)"},
     {"--as-of", CLI_TEXT, "DATE", "what would have been recommended then: later events are not known"},
     {"--repeats", CLI_FLAG, "", "also what the user has already bought"},
+    {"--history", CLI_COUNT, "N", "also show the last N purchases, and with --as-of the next N"},
     {0},
 };
 
