@@ -1,245 +1,256 @@
 /* ease.c - a linear item-to-item model in closed form, with history decay.
  *
- *     P = (X^T X + lambda I)^-1,   B_ij = -P_ij / P_jj,  B_jj = 0,   score(user, j) = sum over history i of weight(i) B_ij
+ *     P = (X^T W X + lambda I)^-1,   B_ij = -P_ij / P_jj,   B_jj = 0
+ *     score(user, j) = sum over history items i of weight(i) B_ij
  *
- * Steck, "Embarrassingly shallow autoencoders for sparse data", 2019. X is users x items, 1 where a user had an item.
- * Memory: one items x items matrix of floats; catalogues larger than `max_items` are cut to the items with most users, and
- * the others score 0.
+ * Steck, "Embarrassingly shallow autoencoders for sparse data", 2019. X is users x items, 1 where a
+ * user had an item; W weighs users by the length of their history to the power -user_power.
+ *
+ * Neither X^T W X nor P is ever stored: rows of the former are counted when they are asked for, and
+ * columns of the latter are turned into weights as they come (columns.h). What is kept is B in
+ * bf16, 2 bytes times items squared, by rows in the order that elimination chose. Its 8 bits of
+ * mantissa are far below the noise of a co-count; the fitted and the loaded model read the same
+ * bits. Catalogues of more than `max_items` are cut to the items with most buyers; the others score
+ * as popular as they are.
  */
+#include <assert.h>
 #include <math.h>
-#include <stdlib.h>
+#include <string.h>
 
+#include "rec/columns.h"
 #include "rec/common.h"
-#include "rec/inverse.h"
 #include "rec/recommenders.h"
+#include "tensor/kernels.h"
+
+enum { BLOCK = 2048 };
 
 typedef struct ease {
-    kua__rec rec;
-    double lambda, decay, half_life;
-    size_t n, n_b;     /* items of the matrix; n * n */
-    uint32_t *item;    /* [n] item numbers */
-    uint32_t *place;   /* [rec.n_items] row in the matrix, KUA__NO_ID: none */
-    float *b;          /* [n, n] weights; owned, or in `file` */
-    float fitted;      /* lambda that b was made with; 0: none */
-    kua__safetensors *file;
+    kua__simple base;
+    kua__weighing weighing;
+    double lambda, user_power, max_items;
+    size_t n, n_b;   /* items of the matrix; n * n */
+    uint32_t *item;  /* [n] by place */
+    uint16_t *b;     /* [n, n] bf16, by places */
+    uint32_t *place; /* [n_items] KUA__NO_ID: not in the matrix */
+    /* while fitting */
+    kua__pairs users, items;
+    float *user_weight;
+    double with_lambda, with_power; /* what b was made with */
 } ease;
+
+static void describe(kua__rec *rec, kua__parts *parts)
+{
+    ease *e = (ease *)rec;
+    bool repeats = e->base.repeats;
+    kua__parts_array(parts, "item", KUA__I32, (void **)&e->item, &e->n);
+    kua__parts_array(parts, "weights", KUA__BF16, (void **)&e->b, &e->n_b);
+    KUA__TUNE(parts, "lambda", &e->lambda, 50, 20, 50, 100, 300)->costly = true;
+    KUA__TUNE(parts, "user_power", &e->user_power, repeats ? .5 : 0, 0)->costly = true;
+    KUA__TUNE(parts, "max_items", &e->max_items, 20000, 0)->n = 0;
+    kua__parts_weighing(parts, &e->base, &e->weighing, .7);
+}
+
+static void release_counts(ease *e)
+{
+    kua__pairs_release(&e->users);
+    kua__pairs_release(&e->items);
+    kua__free(e->user_weight);
+    e->user_weight = NULL;
+}
 
 static void release(kua__rec *rec)
 {
     ease *e = (ease *)rec;
-    kua__free(e->item);
+    release_counts(e);
     kua__free(e->place);
-    if (e->file) kua__safetensors_close(e->file);
-    else kua__free(e->b);
-    json_decref(rec->settings);
-    json_decref(rec->facts);
-    kua__free(e);
+    kua__simple_free(rec, describe);
 }
 
 static kua_status create(const json_t *settings, kua__rec **out)
 {
-    ease *e = kua__calloc(1, sizeof(*e));
-    if (!e) return kua__fail_nomem(sizeof(*e), "a recommender");
-    e->rec = (kua__rec){.ops = &kua__rec_ease, .settings = json_deep_copy(settings), .facts = json_object()};
-    *out = &e->rec;
-    return KUA_OK;
+    return kua__simple_create(&kua__rec_ease, sizeof(ease), settings, out);
 }
 
-/* ---- which items ------------------------------------------------------------------------------------------------------------ */
+/* ---- which items ---- */
 
-static kua_status place_items(ease *e)
+static kua_status find_places(ease *e)
 {
-    KUA__TRY(KUA__NEW_ARRAY(&e->place, e->rec.n_items, "item places"));
-    memset(e->place, 0xff, e->rec.n_items * sizeof(*e->place));
-    for (size_t i = 0; i < e->n; i++) e->place[e->item[i]] = (uint32_t)i;
-    return KUA_OK;
-}
-
-static kua_status choose_items(ease *e, const kua__pairs *items)
-{
-    size_t most = (size_t)kua__setting(&e->rec, "max_items"), largest = 0;
-    KUA__TRY(KUA__NEW_ARRAY(&e->item, items->n_rows, "item places"));
-    for (size_t i = 0; i < items->n_rows; i++) largest = KUA__MAX(largest, items->at[i + 1] - items->at[i]);
-    /* The smallest number of users at which not too many items are left. */
-    for (size_t least = 1; least <= largest; least++) {
-        e->n = 0;
-        for (size_t i = 0; i < items->n_rows; i++) {
-            if (items->at[i + 1] - items->at[i] >= least) e->item[e->n++] = (uint32_t)i;
-        }
-        if (e->n <= most) break;
+    size_t n_items = e->base.rec.n_items;
+    if (!e->place) KUA__TRY(KUA__NEW_ARRAY(&e->place, n_items, "item places"));
+    for (size_t i = 0; i < n_items; i++)
+        e->place[i] = KUA__NO_ID;
+    for (size_t i = 0; i < e->n; i++) {
+        if (e->item[i] >= n_items || e->place[e->item[i]] != KUA__NO_ID)
+            return kua__fail(KUA_FORMAT, "ease: item %u of %zu", e->item[i], n_items);
+        e->place[e->item[i]] = (uint32_t)i;
     }
+    return KUA_OK;
+}
+
+/* Items with at least one buyer, those with most if there are too many; ascending numbers. */
+static kua_status choose_items(ease *e)
+{
+    const kua__pairs *items = &e->items;
+    kua__near *all = NULL;
+    size_t n = 0;
+    KUA__TRY(KUA__NEW_ARRAY(&all, items->n_rows, "item places"));
+    for (uint32_t i = 0; i < items->n_rows; i++) {
+        size_t buyers = items->at[i + 1] - items->at[i];
+        if (buyers) all[n++] = (kua__near){i, (float)buyers};
+    }
+    n = kua__near_top(all, n, (size_t)KUA__MAX(e->max_items, 1));
+    kua_status st = KUA__NEW_ARRAY(&e->item, n, "item places");
+    if (!st) memset(e->item, 0, n * sizeof(*e->item));
+    e->n = st ? 0 : n;
     e->n_b = e->n * e->n;
-    return place_items(e);
-}
-
-/* ---- fitting --------------------------------------------------------------------------------------------------------------- */
-
-typedef struct gram_task {
-    ease *e;
-    const kua__pairs *users, *items;
-} gram_task;
-
-static void gram_rows(void *ctx, int thread, size_t first, size_t last)
-{
-    gram_task *g = ctx;
-    (void)thread;
-    for (size_t r = first; r < last; r++) {
-        float *row = g->e->b + r * g->e->n;
-        uint32_t item = g->e->item[r];
-        memset(row, 0, g->e->n * sizeof(*row));
-        for (size_t k = g->items->at[item]; k < g->items->at[item + 1]; k++) {
-            uint32_t user = g->items->col[k];
-            for (size_t i = g->users->at[user]; i < g->users->at[user + 1]; i++) {
-                uint32_t place = g->e->place[g->users->col[i]];
-                if (place != KUA__NO_ID) row[place] += 1;
-            }
-        }
-        row[r] += (float)g->e->lambda;
-    }
-}
-
-typedef struct weights_task {
-    ease *e;
-    const float *diagonal; /* of P */
-} weights_task;
-
-/* B from P, column by column scaled by its diagonal element, in place. */
-static void to_weights(void *ctx, size_t first, size_t last)
-{
-    weights_task *w = ctx;
-    size_t n = w->e->n;
-    for (size_t r = first; r < last; r++) {
-        float *row = w->e->b + r * n;
-        for (size_t c = 0; c < n; c++) row[c] = r == c ? 0 : -row[c] / w->diagonal[c];
-    }
-}
-
-static kua_status finish_weights(ease *e)
-{
-    float *diagonal = NULL;
-    KUA__TRY(KUA__NEW_ARRAY(&diagonal, e->n, "a diagonal"));
-    for (size_t i = 0; i < e->n; i++) diagonal[i] = e->b[i * e->n + i];
-    weights_task task = {e, diagonal};
-    kua__parallel_for(e->n, 64, to_weights, &task);
-    kua__free(diagonal);
-    return KUA_OK;
-}
-
-static kua_status solve(ease *e, const kua__world *world, const kua_monitor *monitor)
-{
-    kua__pairs users = {0}, items = {0};
-    kua_status st;
-    KUA__GOTO(st, kua__pairs_from_cut(&world->train, false, &users));
-    KUA__GOTO(st, kua__pairs_transpose(&users, &items));
-    if (!e->item) KUA__GOTO(st, choose_items(e, &items));
-    if (!e->b) KUA__GOTO(st, KUA__NEW_ARRAY(&e->b, e->n_b, "item weights"));
-    gram_task task = {e, &users, &items};
-    kua__parallel_chunks(e->n, 32, gram_rows, &task);
-    KUA__GOTO(st, kua__inverse_spd(e->b, e->n, monitor));
-    st = finish_weights(e);
-    e->fitted = (float)e->lambda;
-done:
-    kua__pairs_release(&users);
-    kua__pairs_release(&items);
+    for (size_t i = 0; i < e->n; i++)
+        e->item[i] = all[i].id;
+    kua__free(all);
     return st;
 }
 
-static kua_status prepare(kua__rec *rec, const kua__world *world)
+/* ---- fitting ---- */
+
+typedef struct solve {
+    ease *e;
+    uint32_t *item; /* [n] by row of the matrix; e->item is by place in the order of elimination */
+} solve;
+
+static void gram_row(void *ctx, size_t i, float *out)
+{
+    const solve *s = ctx;
+    const ease *e = s->e;
+    uint32_t item = s->item[i];
+    memset(out, 0, e->n * sizeof(*out));
+    for (size_t k = e->items.at[item]; k < e->items.at[item + 1]; k++) {
+        uint32_t user = e->items.col[k];
+        float w = e->user_weight[user];
+        for (size_t at = e->users.at[user]; at < e->users.at[user + 1]; at++) {
+            uint32_t place = e->place[e->users.col[at]];
+            if (place != KUA__NO_ID) out[place] += w;
+        }
+    }
+    out[i] += (float)e->lambda;
+}
+
+static void take_columns(void *ctx, size_t first, size_t width, const float *x)
+{
+    const solve *s = ctx;
+    ease *e = s->e;
+    const kua__kernels *kernels = kua__kernels_get();
+    float scale[KUA__COLUMNS] = {0}, row[KUA__COLUMNS];
+    for (size_t c = 0; c < width; c++)
+        scale[c] = -1 / x[(first + c) * KUA__COLUMNS + c];
+    for (size_t k = 0; k < e->n; k++) {
+        kernels->mul(row, x + k * KUA__COLUMNS, scale, width);
+        if (k >= first && k < first + width) row[k - first] = 0;
+        kernels->to_bf16(e->b + k * e->n + first, row, width);
+    }
+}
+
+static kua_status solve_weights(ease *e, const kua_monitor *monitor)
+{
+    solve s = {.e = e};
+    uint32_t *order = NULL;
+    double start = kua__seconds();
+    KUA__TRY(find_places(e));
+    kua_status st = KUA__NEW_ARRAY(&s.item, e->n, "item places");
+    if (!st) st = KUA__NEW_ARRAY(&order, e->n, "item places");
+    if (!st) memcpy(s.item, e->item, e->n * sizeof(*s.item));
+    kua__columns_problem problem = {e->n, gram_row, take_columns, &s, order, 0};
+    if (!st) st = kua__inverse_columns(&problem, monitor);
+    for (size_t k = 0; !st && k < e->n; k++)
+        e->item[k] = s.item[order[k]];
+    if (!st) st = find_places(e);
+    kua__free(s.item);
+    kua__free(order);
+    if (st) return st;
+    json_object_set_new(e->base.rec.facts, "solve_seconds", json_real(kua__seconds() - start));
+    json_object_set_new(e->base.rec.facts, "sparse_items",
+                        json_integer((json_int_t)problem.n_sparse));
+    return KUA_OK;
+}
+
+static kua_status prepare(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
     ease *e = (ease *)rec;
-    return e->b && e->fitted == (float)e->lambda ? KUA_OK : solve(e, world, NULL);
+    (void)world;
+    if (e->b && e->with_lambda == e->lambda && e->with_power == e->user_power) return KUA_OK;
+    kua__free(e->user_weight);
+    e->user_weight = NULL;
+    KUA__TRY(kua__pairs_user_weights(&e->users, e->user_power, &e->user_weight));
+    if (!e->b) KUA__TRY(KUA__NEW_ARRAY(&e->b, e->n_b, "item weights"));
+    e->with_lambda = e->lambda, e->with_power = e->user_power;
+    return solve_weights(e, monitor);
 }
 
 static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
     ease *e = (ease *)rec;
-    bool clock = world->train.log->has_clock;
-    /* lambda changes slowest, so that each is solved once */
-    kua__tunable tunables[] = {
-        {"half_life", &e->half_life, {0, 60, 240}, clock ? 3 : 1, 0, false},
-        {"decay", &e->decay, {1, .7, .5}, 3, .7, false},
-        {"lambda", &e->lambda, {50, 200}, 2, 50, false},
-    };
-    rec->n_items = world->train.log->n_items;
-    kua__tunables_read(rec, tunables, 3);
-    return kua__choose(rec, world, tunables, 3, prepare, monitor);
+    KUA__TRY(kua__simple_begin(rec, world, describe, &e->users));
+    if (!(e->lambda > 0))
+        return kua__fail(KUA_INVALID, "ease: lambda is %g, expected more than 0", e->lambda);
+    KUA__TRY(kua__pairs_transpose(&e->users, &e->items));
+    KUA__TRY(choose_items(e));
+    KUA__TRY(kua__choose(rec, world, describe, prepare, monitor));
+    release_counts(e);
+    return KUA_OK;
 }
 
-/* ---- scoring ----------------------------------------------------------------------------------------------------------------- */
+/* ---- scoring ---- */
 
-static kua_status score_one(const ease *e, const kua__query *query, float *row, float *scores)
+/* row[first, last) += sum over the bag of weight * B[place of item] */
+static void add_rows(const ease *e, const kua__bag *bag, size_t first, size_t last, float *row)
 {
-    const kua__history *h = &query->target;
-    uint32_t *item = NULL;
-    float *weight = NULL;
-    kua_status st = KUA__NEW_ARRAY(&item, h->n, "a history");
-    if (!st) st = KUA__NEW_ARRAY(&weight, h->n, "a history");
-    size_t n = st ? 0 : kua__history_weights(h, e->decay, e->half_life, query->now, item, weight);
-    memset(row, 0, e->n * sizeof(*row));
-    for (size_t i = 0; i < n; i++) {
-        uint32_t place = item[i] < e->rec.n_items ? e->place[item[i]] : KUA__NO_ID;
-        const float *b = e->b + (size_t)place * e->n;
-        for (size_t c = 0; place != KUA__NO_ID && c < e->n; c++) row[c] += weight[i] * b[c];
+    const kua__kernels *kernels = kua__kernels_get();
+    float part[BLOCK];
+    for (size_t i = 0; i < bag->n; i++) {
+        uint32_t place = e->place[bag->item[i]];
+        if (place == KUA__NO_ID) continue;
+        kernels->from_bf16(part, e->b + (size_t)place * e->n + first, last - first);
+        kernels->axpy(row + first, part, bag->weight[i], last - first);
     }
-    for (size_t c = 0; c < e->n; c++) scores[e->item[c]] = row[c];
-    kua__free(item);
-    kua__free(weight);
-    return st;
 }
 
 static kua_status score(const kua__rec *rec, const kua__query *queries, size_t n, float *scores)
 {
     const ease *e = (const ease *)rec;
     float *row = NULL;
+    kua__bag bag = {0};
     kua_status st = KUA__NEW_ARRAY(&row, e->n, "scores");
-    memset(scores, 0, n * rec->n_items * sizeof(*scores));
-    for (size_t q = 0; !st && q < n; q++) st = score_one(e, &queries[q], row, scores + q * rec->n_items);
+    if (!st) memset(scores, 0, n * rec->n_items * sizeof(*scores));
+    for (size_t q = 0; !st && q < n; q++) {
+        float *to = scores + q * rec->n_items;
+        st = kua__bag_fill(&bag, &queries[q].target, &e->weighing, queries[q].now, rec->n_items);
+        if (st) break;
+        memset(row, 0, e->n * sizeof(*row));
+        for (size_t first = 0; first < e->n; first += BLOCK)
+            add_rows(e, &bag, first, KUA__MIN(first + BLOCK, e->n), row);
+        for (size_t k = 0; k < e->n; k++)
+            to[e->item[k]] = row[k];
+        st = kua__again_finish(&e->base.again, &queries[q], &bag, to);
+    }
     kua__free(row);
+    kua__bag_release(&bag);
     return st;
 }
 
-/* ---- files: the weights are mapped, not read -------------------------------------------------------------------------------- */
-
-#define SAVED(e)                                                                                   \
-    {{"weights", KUA__F32, (void **)&(e)->b, &(e)->n_b}, {"item", KUA__I32, (void **)&(e)->item, &(e)->n}}
-#define TUNABLES(e)                                                                                \
-    {{.key = "half_life", .value = &(e)->half_life}, {.key = "decay", .value = &(e)->decay}, {.key = "lambda", .value = &(e)->lambda}}
+/* ---- files ---- */
 
 static kua_status save(const kua__rec *rec, const char *folder)
 {
-    ease *e = (ease *)rec;
-    return kua__simple_save(rec, folder, (kua__saved[])SAVED(e), 2, (kua__tunable[])TUNABLES(e), 3);
-}
-
-static kua_status map_weights(ease *e, const char *folder)
-{
-    char *path = kua__path_join(folder, "model.safetensors");
-    kua_status st = path ? kua__safetensors_open(path, &e->file) : kua__fail_nomem(0, "a path");
-    const kua__tensor *t = st ? NULL : kua__safetensors_find(e->file, "weights");
-    e->b = t ? (float *)kua__tensor_f32(t) : NULL;
-    if (!st && (!e->b || t->count != e->n_b)) st = kua__fail(KUA_FORMAT, "%s: expected weights of %zu x %zu", path, e->n, e->n);
-    kua__free(path);
-    return st;
+    return kua__simple_save(rec, folder, describe);
 }
 
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    (void)world;
-    json_t *settings = NULL;
-    *out = NULL;
-    KUA__TRY(kua__simple_settings(folder, "ease", &settings));
-    kua_status st = create(settings, out);
-    json_decref(settings);
+    const kua__simple_kind kind = {&kua__rec_ease, sizeof(ease), describe, NULL};
+    KUA__TRY(kua__simple_load(&kind, folder, world, out));
     ease *e = (ease *)*out;
-    kua__saved items[] = {{"item", KUA__I32, (void **)&e->item, &e->n}};
-    if (!st) st = kua__simple_load(*out, folder, items, 1, (kua__tunable[])TUNABLES(e), 3);
-    for (size_t i = 0; !st && i < e->n; i++) {
-        if (e->item[i] >= (*out)->n_items) st = kua__fail(KUA_FORMAT, "%s: item %u of %zu", folder, e->item[i], (*out)->n_items);
-    }
-    e->n_b = e->n * e->n;
-    if (!st) st = place_items(e);
-    if (!st) st = map_weights(e, folder);
-    if (st && *out) {
+    kua_status st = e->n_b == e->n * e->n ? find_places(e)
+                                          : kua__fail(KUA_FORMAT, "%s: %zu weights for %zu items",
+                                                      folder, e->n_b, e->n);
+    if (st) {
         release(*out);
         *out = NULL;
     }
@@ -249,9 +260,15 @@ static kua_status load(const char *folder, const kua__world *world, kua__rec **o
 const kua__rec_ops kua__rec_ease = {
     .name = "ease",
     .summary = "linear item-to-item model in closed form, with history decay",
-    .settings = "{\"lambda\": [\"auto\", \"L2 regularisation\"],"
-                "\"decay\": [\"auto\", \"weight of a history item per event after it\"],"
-                "\"half_life\": [\"auto\", \"days after which a purchase counts half, in place of decay; 0: decay\"],"
-                "\"max_items\": [12500, \"items of the matrix, those with most users; memory is 4 bytes times its square\"]}",
-    .create = create, .fit = fit, .score = score, .save = save, .load = load, .free = release,
+    .settings =
+        "{\"lambda\": [\"auto\", \"L2 regularisation\"],"
+        "\"user_power\": [\"auto\", \"a user of n items counts n^-user_power\"],"
+        "\"max_items\": [20000, \"items of the matrix, those with most buyers; memory is 2 to 6 "
+        "bytes times its square\"]," KUA__WEIGHING_SETTINGS "," KUA__AGAIN_SETTINGS "}",
+    .create = create,
+    .fit = fit,
+    .score = score,
+    .save = save,
+    .load = load,
+    .free = release,
 };

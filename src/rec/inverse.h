@@ -1,11 +1,12 @@
-/* rec/inverse.h - the inverse of a large symmetric positive definite matrix, in its own memory. */
+/* rec/inverse.h - the inverse of a symmetric positive definite matrix, dense, in place. */
 #ifndef KUA_REC_INVERSE_H
 #define KUA_REC_INVERSE_H
 
 #include "base/base.h"
 
-/* a[n,n] row-major: its lower triangle is read; on return the whole of a holds the inverse. n^3 multiply-adds in blocks on
- * all threads; memory beside a: two block columns. KUA_INVALID: not positive definite (the message names the row). */
-kua_status kua__inverse_spd(float *a, size_t n, const kua_monitor *monitor);
+/* a[n, n], rows of ld >= n floats: the lower triangle is read, the whole inverse is written. No
+ * memory besides. About n^3 floating-point operations (the least there is), nearly all in large
+ * matrix products. KUA_INVALID where the matrix is not positive definite, KUA_CANCELED. */
+kua_status kua__inverse_spd(float *a, size_t n, size_t ld, const kua_monitor *monitor);
 
 #endif

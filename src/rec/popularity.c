@@ -1,101 +1,114 @@
-/* popularity.c - what sells: training events per item, older ones counting less where the domain has a clock.
+/* popularity.c - what sells: buyers (or purchases) per item, older ones counting less where the
+ * domain has a clock.
  *
- *     score(item) = sum over its events of 2^(-age / half_life)
+ *     score(item) = sum over its buyers of 2^(-age of their newest purchase / half_life)
+ *     score(item) = sum over its purchases of 2^(-age / half_life)               purchases = 1
+ *
+ * The two differ where people buy again: a few households with a pet make its food a bestseller by
+ * purchases, but nobody else wants it.
  */
-#include <math.h>
+#include <assert.h>
+#include <string.h>
 
 #include "rec/common.h"
 #include "rec/recommenders.h"
 
 typedef struct popularity {
-    kua__rec rec;
-    double half_life; /* days; 0: all events count alike */
-    float *score;     /* [n_items] */
+    kua__simple base;
+    double half_life; /* days; 0: all count alike */
+    double purchases;
+    float *score; /* [n_items] */
     size_t n;
 } popularity;
 
-static void release(kua__rec *rec)
+static void describe(kua__rec *rec, kua__parts *parts)
 {
     popularity *p = (popularity *)rec;
-    kua__free(p->score);
-    json_decref(rec->settings);
-    json_decref(rec->facts);
-    kua__free(p);
+    kua__parts_array(parts, "score", KUA__F32, (void **)&p->score, &p->n);
+    KUA__TUNE(parts, "half_life", &p->half_life, 0, 0, 15, 30, 60, 120)->n *= p->base.clock;
+    KUA__TUNE(parts, "purchases", &p->purchases, 0, 0, 1)->n *= p->base.repeats;
+}
+
+static void release(kua__rec *rec)
+{
+    kua__simple_free(rec, describe);
 }
 
 static kua_status create(const json_t *settings, kua__rec **out)
 {
-    popularity *p = kua__calloc(1, sizeof(*p));
-    if (!p) return kua__fail_nomem(sizeof(*p), "a recommender");
-    p->rec = (kua__rec){.ops = &kua__rec_popularity, .settings = json_deep_copy(settings), .facts = json_object()};
-    *out = &p->rec;
-    return KUA_OK;
+    return kua__simple_create(&kua__rec_popularity, sizeof(popularity), settings, out);
 }
 
-static kua_status count(kua__rec *rec, const kua__world *world)
+static kua_status count(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
     popularity *p = (popularity *)rec;
-    const kua__log *log = world->train.log;
+    int newest_only = 2;
+    kua__weighing weighing = {p->half_life, 1, p->purchases > 0 ? 0 : newest_only};
     int64_t now = kua__cut_now(&world->train);
+    kua__bag bag = {0};
+    kua_status st = KUA_OK;
+    (void)monitor;
     memset(p->score, 0, p->n * sizeof(*p->score));
-    for (size_t u = 0; u < log->n_users; u++) {
-        for (size_t i = log->user_at[u]; i < world->train.end[u]; i++) {
-            double days = (double)(now - log->time[i]) / 86400;
-            p->score[log->item[i]] += p->half_life > 0 && log->has_clock ? (float)exp2(-days / p->half_life) : 1;
-        }
+    for (uint32_t u = 0; !st && u < world->train.log->n_users; u++) {
+        kua__history history = kua__cut_history(&world->train, u);
+        st = kua__bag_fill(&bag, &history, &weighing, now, p->n);
+        for (size_t i = 0; !st && i < bag.n; i++)
+            p->score[bag.item[i]] += bag.weight[i];
     }
-    return KUA_OK;
+    kua__bag_release(&bag);
+    return st;
 }
 
 static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
     popularity *p = (popularity *)rec;
-    bool clock = world->train.log->has_clock;
-    kua__tunable tunables[] = {{"half_life", &p->half_life, {0, 14, 28, 90, 180}, clock ? 5 : 1, 0, false}};
-    rec->n_items = p->n = world->train.log->n_items;
+    kua__pairs users;
+    KUA__TRY(kua__simple_begin(rec, world, describe, &users));
+    kua__pairs_release(&users);
+    p->n = rec->n_items;
     KUA__TRY(KUA__NEW_ZEROED(&p->score, p->n, "item counts"));
-    kua__tunables_read(rec, tunables, 1);
-    return kua__choose(rec, world, tunables, 1, count, monitor);
+    return kua__choose(rec, world, describe, count, monitor);
 }
 
 static kua_status score(const kua__rec *rec, const kua__query *queries, size_t n, float *scores)
 {
     const popularity *p = (const popularity *)rec;
     (void)queries;
-    for (size_t i = 0; i < n; i++) memcpy(scores + i * p->n, p->score, p->n * sizeof(*scores));
+    assert(p->score);
+    for (size_t q = 0; q < n; q++)
+        memcpy(scores + q * p->n, p->score, p->n * sizeof(*scores));
     return KUA_OK;
 }
 
-#define SAVED(p)    {{"score", KUA__F32, (void **)&(p)->score, &(p)->n}}
-#define TUNABLES(p) {{.key = "half_life", .value = &(p)->half_life}}
-
 static kua_status save(const kua__rec *rec, const char *folder)
 {
-    popularity *p = (popularity *)rec;
-    return kua__simple_save(rec, folder, (kua__saved[])SAVED(p), 1, (kua__tunable[])TUNABLES(p), 1);
+    return kua__simple_save(rec, folder, describe);
 }
 
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    (void)world;
-    json_t *settings = NULL;
+    const kua__simple_kind kind = {&kua__rec_popularity, sizeof(popularity), describe, NULL};
+    KUA__TRY(kua__simple_load(&kind, folder, world, out));
+    const popularity *p = (const popularity *)*out;
+    if (p->n == (*out)->n_items) return KUA_OK;
+    kua_status st =
+        kua__fail(KUA_FORMAT, "%s: %zu scores for %zu items", folder, p->n, (*out)->n_items);
+    release(*out);
     *out = NULL;
-    KUA__TRY(kua__simple_settings(folder, "popularity", &settings));
-    kua_status st = create(settings, out);
-    json_decref(settings);
-    popularity *p = (popularity *)*out;
-    if (!st) st = kua__simple_load(*out, folder, (kua__saved[])SAVED(p), 1, (kua__tunable[])TUNABLES(p), 1);
-    if (!st && p->n != (*out)->n_items) st = kua__fail(KUA_FORMAT, "%s: %zu scores for %zu items", folder, p->n, (*out)->n_items);
-    if (st && *out) {
-        release(*out);
-        *out = NULL;
-    }
     return st;
 }
 
 const kua__rec_ops kua__rec_popularity = {
     .name = "popularity",
     .summary = "what sells, recently",
-    .settings = "{\"half_life\": [\"auto\", \"days after which an event counts half; 0: all count alike\"]}",
-    .create = create, .fit = fit, .score = score, .save = save, .load = load, .free = release,
+    .settings =
+        "{\"half_life\": [\"auto\", \"days after which a purchase counts half; 0: all count "
+        "alike\"],"
+        "\"purchases\": [\"auto\", \"1: count purchases, 0: count buyers\"]}",
+    .create = create,
+    .fit = fit,
+    .score = score,
+    .save = save,
+    .load = load,
+    .free = release,
 };

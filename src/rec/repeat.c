@@ -1,116 +1,88 @@
-/* repeat.c - what this user buys again: personal frequency with decay, popularity where that says nothing.
+/* repeat.c - what this user buys again; what is popular where that says nothing.
  *
- *     score(user, item) = sum over the user's events with the item of 2^(-age / half_life)  (or decay^position)
- *                         + epsilon popularity(item)
+ *     score(user, item) = log(1 + sum over the user's events with it of 2^(-age / half_life))
+ *                         rate(item)^power + 1e-6 popularity(item)
  *
- * The simplest model of a grocery basket, and a hard row to beat there (Li et al., "A next basket recommendation reality
- * check", 2023).
+ * With positions in place of ages where the domain has no clock. All of it is rec/again.h; this
+ * file makes a recommender of it. The simplest model of a grocery basket, and a hard row to beat
+ * there (Li et al., "A next basket recommendation reality check", 2023).
  */
-#include <math.h>
+#include <string.h>
 
 #include "rec/common.h"
 #include "rec/recommenders.h"
 
 typedef struct repeat {
-    kua__rec rec;
-    double half_life, decay;
-    float *popularity; /* [n_items] share of the most popular one's events, times 1e-6 */
-    size_t n;
-    bool clock;
+    kua__simple base;
 } repeat;
+
+static void describe(kua__rec *rec, kua__parts *parts)
+{
+    repeat *r = (repeat *)rec;
+    kua__again *a = &r->base.again;
+    bool clock = r->base.clock;
+    kua__tunable *half_life =
+        KUA__TUNE(parts, "half_life", &a->half_life, clock ? 180 : 0, 45, 90, 120, 180, 240, 400);
+    kua__tunable *decay = KUA__TUNE(parts, "decay", &a->decay, clock ? 1 : .98, 1, .98, .95, .9);
+    kua__tunable *power = KUA__TUNE(parts, "power", &a->power, .5, 0, .5, 1);
+    half_life->n *= clock;
+    decay->n *= !clock;
+    half_life->again = decay->again = power->again = true;
+}
 
 static void release(kua__rec *rec)
 {
-    repeat *r = (repeat *)rec;
-    kua__free(r->popularity);
-    json_decref(rec->settings);
-    json_decref(rec->facts);
-    kua__free(r);
+    kua__simple_free(rec, describe);
 }
 
 static kua_status create(const json_t *settings, kua__rec **out)
 {
-    repeat *r = kua__calloc(1, sizeof(*r));
-    if (!r) return kua__fail_nomem(sizeof(*r), "a recommender");
-    r->rec = (kua__rec){.ops = &kua__rec_repeat, .settings = json_deep_copy(settings), .facts = json_object()};
-    *out = &r->rec;
-    return KUA_OK;
-}
-
-static void count(repeat *r, const kua__cut *cut)
-{
-    float most = 1;
-    for (size_t u = 0; u < cut->log->n_users; u++) {
-        for (size_t i = cut->log->user_at[u]; i < cut->end[u]; i++) r->popularity[cut->log->item[i]]++;
-    }
-    for (size_t i = 0; i < r->n; i++) most = KUA__MAX(most, r->popularity[i]);
-    for (size_t i = 0; i < r->n; i++) r->popularity[i] *= 1e-6f / most;
+    return kua__simple_create(&kua__rec_repeat, sizeof(repeat), settings, out);
 }
 
 static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
-    repeat *r = (repeat *)rec;
-    r->clock = world->train.log->has_clock;
-    kua__tunable tunables[] = {{"half_life", &r->half_life, {30, 60, 120, 240, 1000}, r->clock ? 5 : 1, r->clock ? 120 : 0, false},
-                               {"decay", &r->decay, {.9, .97, 1}, r->clock ? 1 : 3, .97, false}};
-    if (!r->clock) tunables[0].candidate[0] = 0;
-    rec->n_items = r->n = world->train.log->n_items;
-    KUA__TRY(KUA__NEW_ZEROED(&r->popularity, r->n, "item counts"));
-    count(r, &world->train);
-    kua__tunables_read(rec, tunables, 2);
-    return kua__choose(rec, world, tunables, 2, NULL, monitor);
+    kua__pairs users;
+    KUA__TRY(kua__simple_begin(rec, world, describe, &users));
+    kua__pairs_release(&users);
+    return kua__choose(rec, world, describe, NULL, monitor);
 }
 
 static kua_status score(const kua__rec *rec, const kua__query *queries, size_t n, float *scores)
 {
-    const repeat *r = (const repeat *)rec;
-    for (size_t q = 0; q < n; q++) {
-        const kua__history *h = &queries[q].target;
-        uint32_t *item = NULL;
-        float *weight = NULL;
-        kua_status st = KUA__NEW_ARRAY(&item, h->n, "a history");
-        if (!st) st = KUA__NEW_ARRAY(&weight, h->n, "a history");
-        size_t have = st ? 0 : kua__history_weights(h, r->decay, r->half_life, queries[q].now, item, weight);
-        memcpy(scores + q * r->n, r->popularity, r->n * sizeof(*scores));
-        for (size_t i = 0; i < have; i++) scores[q * r->n + item[i]] += weight[i];
-        kua__free(item);
-        kua__free(weight);
-        if (st) return st;
-    }
-    return KUA_OK;
+    kua__again again = ((const repeat *)rec)->base.again;
+    kua__bag bag = {0};
+    kua_status st = KUA_OK;
+    again.weight = 1;
+    memset(scores, 0, n * rec->n_items * sizeof(*scores));
+    for (size_t q = 0; !st && q < n; q++)
+        st = kua__again_finish(&again, &queries[q], &bag, scores + q * rec->n_items);
+    kua__bag_release(&bag);
+    return st;
 }
-
-#define SAVED(r)    {{"popularity", KUA__F32, (void **)&(r)->popularity, &(r)->n}}
-#define TUNABLES(r) {{.key = "half_life", .value = &(r)->half_life}, {.key = "decay", .value = &(r)->decay}}
 
 static kua_status save(const kua__rec *rec, const char *folder)
 {
-    repeat *r = (repeat *)rec;
-    return kua__simple_save(rec, folder, (kua__saved[])SAVED(r), 1, (kua__tunable[])TUNABLES(r), 2);
+    return kua__simple_save(rec, folder, describe);
 }
 
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    (void)world;
-    json_t *settings = NULL;
-    *out = NULL;
-    KUA__TRY(kua__simple_settings(folder, "repeat", &settings));
-    kua_status st = create(settings, out);
-    json_decref(settings);
-    repeat *r = (repeat *)*out;
-    if (!st) st = kua__simple_load(*out, folder, (kua__saved[])SAVED(r), 1, (kua__tunable[])TUNABLES(r), 2);
-    if (!st && r->n != (*out)->n_items) st = kua__fail(KUA_FORMAT, "%s: %zu counts for %zu items", folder, r->n, (*out)->n_items);
-    if (st && *out) {
-        release(*out);
-        *out = NULL;
-    }
-    return st;
+    const kua__simple_kind kind = {&kua__rec_repeat, sizeof(repeat), describe, NULL};
+    return kua__simple_load(&kind, folder, world, out);
 }
 
 const kua__rec_ops kua__rec_repeat = {
     .name = "repeat",
     .summary = "what this user buys again",
-    .settings = "{\"half_life\": [\"auto\", \"days after which a purchase counts half; 0: by position\"],"
-                "\"decay\": [\"auto\", \"weight of an event per event after it, where the domain has no clock\"]}",
-    .create = create, .fit = fit, .score = score, .save = save, .load = load, .free = release,
+    .settings =
+        "{\"half_life\": [\"auto\", \"days after which a purchase counts half; 0: by decay\"],"
+        "\"decay\": [\"auto\", \"weight of an event per event after it\"],"
+        "\"power\": [\"auto\", \"of the share of an item's buyers who buy it again\"]}",
+    .create = create,
+    .fit = fit,
+    .score = score,
+    .save = save,
+    .load = load,
+    .free = release,
 };

@@ -1,44 +1,56 @@
-/* textknn.c - items whose texts are like what the user had: cosine to the decayed mean of the history's whitened vectors.
+/* textknn.c - items whose texts are like what the user had: cosine to the weighted mean of the
+ * history's whitened vectors.
  *
- *     z_i = norm( V^T (x_i - mean) / deviation^.5 )     V: the `components` main directions of the domain's text vectors
+ *     z_i = norm( V^T (x_i - mean) / deviation^whitening )
+ *           V: the `components` main directions of the domain's text vectors
  *     score(user, j) = < sum over history i of weight(i) z_i , z_j >
  *
- * It needs no other buyers, so it is the row to beat for new items and new categories. Half whitening (the square root of
- * the deviation) takes away what all texts of a shop share without blowing up noise.
+ * It needs no other buyers, so it is the row to beat for new items and new categories. Half
+ * whitening (the square root of the deviation) takes away what all texts of a shop share without
+ * blowing up noise. Vectors are projected block by block: memory is that of z, not of a second copy
+ * of the texts' vectors.
  */
+#include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "rec/common.h"
 #include "rec/recommenders.h"
 #include "tensor/eigen.h"
 #include "tensor/gemm.h"
+#include "tensor/kernels.h"
+
+enum { ROWS = 1024 };
 
 typedef struct textknn {
-    kua__rec rec;
-    double decay, half_life;
-    size_t k, n_z;
+    kua__simple base;
+    kua__weighing weighing;
+    double components, whitening;
     float *z; /* [n_items, k], rows of length 1; 0 where an item has no text */
+    size_t k, n_z;
+    double with_components, with_whitening; /* what z was made with */
 } textknn;
+
+static void describe(kua__rec *rec, kua__parts *parts)
+{
+    textknn *t = (textknn *)rec;
+    kua__parts_array(parts, "z", KUA__F32, (void **)&t->z, &t->n_z);
+    KUA__TUNE(parts, "components", &t->components, 128, 128, 256)->costly = true;
+    KUA__TUNE(parts, "whitening", &t->whitening, .5, .5, .3, .7)->costly = true;
+    kua__parts_weighing(parts, &t->base, &t->weighing, .5);
+}
 
 static void release(kua__rec *rec)
 {
-    textknn *t = (textknn *)rec;
-    kua__free(t->z);
-    json_decref(rec->settings);
-    json_decref(rec->facts);
-    kua__free(t);
+    kua__simple_free(rec, describe);
 }
 
 static kua_status create(const json_t *settings, kua__rec **out)
 {
-    textknn *t = kua__calloc(1, sizeof(*t));
-    if (!t) return kua__fail_nomem(sizeof(*t), "a recommender");
-    t->rec = (kua__rec){.ops = &kua__rec_textknn, .settings = json_deep_copy(settings), .facts = json_object()};
-    *out = &t->rec;
-    return KUA_OK;
+    return kua__simple_create(&kua__rec_textknn, sizeof(textknn), settings, out);
 }
 
-/* ---- whitening ------------------------------------------------------------------------------------------------------------ */
+/* ---- whitening ---- */
 
 static bool has_text(const float *x, size_t dim)
 {
@@ -48,157 +60,207 @@ static bool has_text(const float *x, size_t dim)
     return false;
 }
 
-/* centred[n, dim]: rows minus their mean; rows without text stay 0. */
-static void centre(const kua__side *side, size_t n, float *mean, float *centred)
+/* Scratch of one whitening: rows come in blocks. */
+typedef struct whitening {
+    const kua__side *side;
+    size_t n, dim, k;
+    float *mean;    /* [dim] */
+    float *block;   /* [ROWS, dim] rows of the domain minus the mean */
+    float *product; /* [dim, dim] */
+    float *basis;   /* [k, dim] main directions over their deviation to the power of whitening */
+    double *cov, *values, *vectors;
+} whitening;
+
+static kua_status find_mean(whitening *w)
 {
-    size_t dim = side->dim, counted = 0;
-    memset(mean, 0, dim * sizeof(*mean));
-    for (size_t i = 0; i < n; i++) {
-        const float *x = side->vector + i * dim;
-        counted += has_text(x, dim);
-        for (size_t c = 0; c < dim; c++) mean[c] += x[c];
+    double *sum = NULL, counted = 0;
+    KUA__TRY(KUA__NEW_ZEROED(&sum, w->dim, "a mean"));
+    for (size_t i = 0; i < w->n; i++) {
+        const float *x = w->side->vector + i * w->dim;
+        counted += has_text(x, w->dim) ? 1 : 0;
+        for (size_t c = 0; c < w->dim; c++)
+            sum[c] += (double)x[c];
     }
-    for (size_t c = 0; c < dim; c++) mean[c] /= (float)KUA__MAX(counted, 1);
-    for (size_t i = 0; i < n; i++) {
-        const float *x = side->vector + i * dim;
-        bool some = has_text(x, dim);
-        for (size_t c = 0; c < dim; c++) centred[i * dim + c] = some ? x[c] - mean[c] : 0;
+    for (size_t c = 0; c < w->dim; c++)
+        w->mean[c] = (float)(sum[c] / KUA__MAX(counted, 1));
+    kua__free(sum);
+    return KUA_OK;
+}
+
+/* Rows first .. first + rows into w->block; rows without text stay 0. */
+static void centre(whitening *w, size_t first, size_t rows)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *x = w->side->vector + (first + i) * w->dim;
+        bool some = has_text(x, w->dim);
+        for (size_t c = 0; c < w->dim; c++)
+            w->block[i * w->dim + c] = some ? x[c] - w->mean[c] : 0;
     }
 }
 
-/* basis[k, dim]: main directions over the square root of their deviation. */
-static kua_status principal(const float *centred, size_t n, size_t dim, size_t k, float *basis)
+static kua_status find_covariance(whitening *w)
 {
-    float *product = NULL;
-    double *cov = NULL, *values = NULL, *vectors = NULL;
-    kua_status st = KUA__NEW_ARRAY(&product, dim * dim, "a covariance");
-    if (!st) st = KUA__NEW_ARRAY(&cov, dim * dim, "a covariance");
-    if (!st) st = KUA__NEW_ARRAY(&values, dim, "a covariance");
-    if (!st) st = KUA__NEW_ARRAY(&vectors, dim * dim, "a covariance");
-    if (!st) st = kua__gemm(true, false, dim, dim, n, 1, centred, dim, centred, dim, 0, product, dim);
-    for (size_t i = 0; !st && i < dim * dim; i++) cov[i] = product[i] / (double)n;
-    if (!st) st = kua__eigen_symmetric(dim, cov, values, vectors);
-    for (size_t r = 0; !st && r < k; r++) {
-        double scale = values[r] > 1e-12 ? pow(values[r], -.25) : 0;
-        for (size_t c = 0; c < dim; c++) basis[r * dim + c] = (float)(vectors[r * dim + c] * scale);
+    size_t dim = w->dim;
+    memset(w->cov, 0, dim * dim * sizeof(*w->cov));
+    for (size_t first = 0; first < w->n; first += ROWS) {
+        size_t rows = KUA__MIN((size_t)ROWS, w->n - first);
+        centre(w, first, rows);
+        KUA__TRY(kua__gemm(true, false, dim, dim, rows, 1, w->block, dim, w->block, dim, 0,
+                           w->product, dim));
+        for (size_t i = 0; i < dim * dim; i++)
+            w->cov[i] += (double)w->product[i] / (double)w->n;
     }
-    kua__free(product);
-    kua__free(cov);
-    kua__free(values);
-    kua__free(vectors);
+    return KUA_OK;
+}
+
+static void make_basis(whitening *w, double power)
+{
+    for (size_t r = 0; r < w->k; r++) {
+        bool some = w->values[r] > 1e-9 * w->values[0];
+        double scale = some ? pow(w->values[r], -power / 2) : 0; /* values: squared deviations */
+        for (size_t c = 0; c < w->dim; c++)
+            w->basis[r * w->dim + c] = (float)(w->vectors[r * w->dim + c] * scale);
+    }
+}
+
+static kua_status project(whitening *w, float *z)
+{
+    const kua__kernels *kernels = kua__kernels_get();
+    size_t dim = w->dim, k = w->k;
+    for (size_t first = 0; first < w->n; first += ROWS) {
+        size_t rows = KUA__MIN((size_t)ROWS, w->n - first);
+        centre(w, first, rows);
+        KUA__TRY(kua__gemm(false, true, rows, k, dim, 1, w->block, dim, w->basis, dim, 0,
+                           z + first * k, k));
+    }
+    for (size_t i = 0; i < w->n; i++) {
+        float *row = z + i * k, square = kernels->dot(row, row, k);
+        kernels->scale(row, row, square > 0 ? 1 / sqrtf(square) : 0, k);
+    }
+    return KUA_OK;
+}
+
+static kua_status whitening_open(whitening *w)
+{
+    size_t dim = w->dim, rows = KUA__MIN(w->n, (size_t)ROWS);
+    KUA__TRY(KUA__NEW_ARRAY(&w->mean, dim, "a mean"));
+    KUA__TRY(KUA__NEW_ARRAY(&w->block, rows * dim, "item vectors"));
+    KUA__TRY(KUA__NEW_ARRAY(&w->product, dim * dim, "a covariance"));
+    KUA__TRY(KUA__NEW_ARRAY(&w->basis, w->k * dim, "directions"));
+    KUA__TRY(KUA__NEW_ARRAY(&w->cov, dim * dim, "a covariance"));
+    KUA__TRY(KUA__NEW_ARRAY(&w->values, dim, "a covariance"));
+    return KUA__NEW_ARRAY(&w->vectors, dim * dim, "a covariance");
+}
+
+static void whitening_close(whitening *w)
+{
+    kua__free(w->mean);
+    kua__free(w->block);
+    kua__free(w->product);
+    kua__free(w->basis);
+    kua__free(w->cov);
+    kua__free(w->values);
+    kua__free(w->vectors);
+}
+
+static kua_status make_z(textknn *t, const kua__side *side)
+{
+    size_t n = t->base.rec.n_items, k = KUA__MIN(KUA__MAX((size_t)t->components, 1), side->dim);
+    whitening w = {.side = side, .n = n, .dim = side->dim, .k = k};
+    kua__free(t->z);
+    t->z = NULL, t->k = k, t->n_z = n * k;
+    kua_status st = KUA__NEW_ARRAY(&t->z, t->n_z, "item vectors");
+    if (!st) st = whitening_open(&w);
+    if (!st) st = find_mean(&w);
+    if (!st) st = find_covariance(&w);
+    if (!st) st = kua__eigen_symmetric(w.dim, w.cov, w.values, w.vectors);
+    if (!st) make_basis(&w, t->whitening);
+    if (!st) st = project(&w, t->z);
+    whitening_close(&w);
     return st;
 }
 
-static void normalise(float *z, size_t n, size_t k)
-{
-    for (size_t i = 0; i < n; i++) {
-        double square = 0;
-        for (size_t c = 0; c < k; c++) square += (double)z[i * k + c] * (double)z[i * k + c];
-        float scale = square > 0 ? (float)(1 / sqrt(square)) : 0;
-        for (size_t c = 0; c < k; c++) z[i * k + c] *= scale;
-    }
-}
+/* ---- the recommender ---- */
 
-static kua_status whiten(textknn *t, const kua__side *side, size_t n)
+static kua_status prepare(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
-    size_t dim = side->dim;
-    float *mean = NULL, *centred = NULL, *basis = NULL;
-    t->k = KUA__MIN((size_t)kua__setting(&t->rec, "components"), dim);
-    t->n_z = n * t->k;
-    kua_status st = KUA__NEW_ARRAY(&mean, dim, "a mean");
-    if (!st) st = KUA__NEW_ARRAY(&centred, n * dim, "item vectors");
-    if (!st) st = KUA__NEW_ARRAY(&basis, t->k * dim, "directions");
-    if (!st) st = KUA__NEW_ARRAY(&t->z, t->n_z, "item vectors");
-    if (!st) centre(side, n, mean, centred);
-    if (!st) st = principal(centred, n, dim, t->k, basis);
-    if (!st) st = kua__gemm(false, true, n, t->k, dim, 1, centred, dim, basis, dim, 0, t->z, t->k);
-    if (!st) normalise(t->z, n, t->k);
-    kua__free(mean);
-    kua__free(centred);
-    kua__free(basis);
-    return st;
+    textknn *t = (textknn *)rec;
+    (void)monitor;
+    if (t->z && t->with_components == t->components && t->with_whitening == t->whitening)
+        return KUA_OK;
+    t->with_components = t->components, t->with_whitening = t->whitening;
+    return make_z(t, &world->side);
 }
-
-/* ---- the recommender ---------------------------------------------------------------------------------------------------------- */
 
 static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
-    textknn *t = (textknn *)rec;
-    if (!world->side.vector) return kua__fail(KUA_INVALID, "textknn: the items have no vectors; kua encode makes them");
-    bool clock = world->train.log->has_clock;
-    kua__tunable tunables[] = {
-        {"half_life", &t->half_life, {0, 60, 240}, clock ? 3 : 1, 0, false},
-        {"decay", &t->decay, {1, .7, .5, .3}, 4, .5, false},
-    };
-    rec->n_items = world->train.log->n_items;
-    KUA__TRY(whiten(t, &world->side, rec->n_items));
-    kua__tunables_read(rec, tunables, 2);
-    return kua__choose(rec, world, tunables, 2, NULL, monitor);
+    kua__pairs users;
+    if (!world->side.vector)
+        return kua__fail(KUA_INVALID, "textknn: the items have no vectors; kua encode makes them");
+    KUA__TRY(kua__simple_begin(rec, world, describe, &users));
+    kua__pairs_release(&users);
+    return kua__choose(rec, world, describe, prepare, monitor);
 }
 
-static kua_status wish(const textknn *t, const kua__query *query, float *out)
+static void wish(const textknn *t, const kua__bag *bag, float *out)
 {
-    const kua__history *h = &query->target;
-    uint32_t *item = NULL;
-    float *weight = NULL;
-    kua_status st = KUA__NEW_ARRAY(&item, h->n, "a history");
-    if (!st) st = KUA__NEW_ARRAY(&weight, h->n, "a history");
-    size_t n = st ? 0 : kua__history_weights(h, t->decay, t->half_life, query->now, item, weight);
+    const kua__kernels *kernels = kua__kernels_get();
     memset(out, 0, t->k * sizeof(*out));
-    for (size_t i = 0; i < n; i++) {
-        for (size_t c = 0; c < t->k; c++) out[c] += weight[i] * t->z[item[i] * t->k + c];
-    }
-    kua__free(item);
-    kua__free(weight);
-    return st;
+    for (size_t i = 0; i < bag->n; i++)
+        kernels->axpy(out, t->z + bag->item[i] * t->k, bag->weight[i], t->k);
 }
 
 static kua_status score(const kua__rec *rec, const kua__query *queries, size_t n, float *scores)
 {
     const textknn *t = (const textknn *)rec;
+    size_t n_items = rec->n_items;
     float *wishes = NULL;
+    kua__bag bag = {0};
     kua_status st = KUA__NEW_ARRAY(&wishes, n * t->k, "wishes");
-    for (size_t q = 0; !st && q < n; q++) st = wish(t, &queries[q], wishes + q * t->k);
-    if (!st) st = kua__gemm(false, true, n, rec->n_items, t->k, 1, wishes, t->k, t->z, t->k, 0, scores, rec->n_items);
+    for (size_t q = 0; !st && q < n; q++) {
+        st = kua__bag_fill(&bag, &queries[q].target, &t->weighing, queries[q].now, n_items);
+        if (!st) wish(t, &bag, wishes + q * t->k);
+    }
+    if (!st)
+        st = kua__gemm(false, true, n, n_items, t->k, 1, wishes, t->k, t->z, t->k, 0, scores,
+                       n_items);
+    for (size_t q = 0; !st && q < n; q++)
+        st = kua__again_finish(&t->base.again, &queries[q], &bag, scores + q * n_items);
     kua__free(wishes);
+    kua__bag_release(&bag);
     return st;
 }
 
-#define SAVED(t)    {{"z", KUA__F32, (void **)&(t)->z, &(t)->n_z}}
-#define TUNABLES(t) {{.key = "half_life", .value = &(t)->half_life}, {.key = "decay", .value = &(t)->decay}}
-
 static kua_status save(const kua__rec *rec, const char *folder)
 {
-    textknn *t = (textknn *)rec;
-    return kua__simple_save(rec, folder, (kua__saved[])SAVED(t), 1, (kua__tunable[])TUNABLES(t), 2);
+    return kua__simple_save(rec, folder, describe);
 }
 
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    (void)world;
-    json_t *settings = NULL;
-    *out = NULL;
-    KUA__TRY(kua__simple_settings(folder, "textknn", &settings));
-    kua_status st = create(settings, out);
-    json_decref(settings);
+    const kua__simple_kind kind = {&kua__rec_textknn, sizeof(textknn), describe, NULL};
+    KUA__TRY(kua__simple_load(&kind, folder, world, out));
     textknn *t = (textknn *)*out;
-    if (!st) st = kua__simple_load(*out, folder, (kua__saved[])SAVED(t), 1, (kua__tunable[])TUNABLES(t), 2);
-    if (!st) {
-        t->k = (*out)->n_items ? t->n_z / (*out)->n_items : 0;
-        if (!t->k || t->k * (*out)->n_items != t->n_z) st = kua__fail(KUA_FORMAT, "%s: %zu numbers for %zu items", folder, t->n_z, (*out)->n_items);
-    }
-    if (st && *out) {
-        release(*out);
-        *out = NULL;
-    }
+    size_t n = (*out)->n_items;
+    t->k = n ? t->n_z / n : 0;
+    if (t->k * n == t->n_z) return KUA_OK;
+    kua_status st = kua__fail(KUA_FORMAT, "%s: %zu numbers for %zu items", folder, t->n_z, n);
+    release(*out);
+    *out = NULL;
     return st;
 }
 
 const kua__rec_ops kua__rec_textknn = {
     .name = "textknn",
     .summary = "items whose texts are like what the user had",
-    .settings = "{\"components\": [128, \"main directions of the text vectors that are kept\"],"
-                "\"decay\": [\"auto\", \"weight of a history item per event after it\"],"
-                "\"half_life\": [\"auto\", \"days after which a purchase counts half, in place of decay; 0: decay\"]}",
-    .create = create, .fit = fit, .score = score, .save = save, .load = load, .free = release,
+    .settings =
+        "{\"components\": [\"auto\", \"main directions of the text vectors that are kept\"],"
+        "\"whitening\": [\"auto\", \"directions are divided by their deviation to this "
+        "power\"]," KUA__WEIGHING_SETTINGS "," KUA__AGAIN_SETTINGS "}",
+    .create = create,
+    .fit = fit,
+    .score = score,
+    .save = save,
+    .load = load,
+    .free = release,
 };

@@ -1,209 +1,234 @@
-/* userknn.c - people who buy alike: cosine of log counts, nearest users, what they bought and how recently the asker did.
+/* userknn.c - people who buy alike: what the asker's nearest users bought.
  *
- *     sim(a, b) = <w_a, w_b> / (|w_a| |w_b| + shrink)        w: log(1 + count) idf of each item, decayed for the asker
- *     score(user, j) = sum over the k nearest users v of sim(user, v) w_v(j)
+ *     sim(a, v) = <w_a, w_v> / (|w_a| |w_v| + shrink)       over items; w_v: log(1 + events)
+ * idf^power score(a, j) = sum over the k most similar users v of sim(a, v) b_v(j)
+ *
+ *     w_a        the asker's history as weighed by decay, half_life and counts, times idf^power
+ *     b_v(j)     1, or with a clock 2^(-age of v's newest event with j / neighbour_half_life)
+ *
+ * The asker himself is no neighbour; what he bought before is mixed in by rec/again.h. The model is
+ * the users' rows; everything else is made from them at fit and at load by the same code.
  */
+#include <assert.h>
 #include <math.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "rec/common.h"
 #include "rec/recommenders.h"
 
 typedef struct userknn {
-    kua__rec rec;
-    double keep, half_life, decay, self;
-    size_t *at, *item_at; /* user rows, item columns */
-    uint32_t *item, *user;
-    float *weight, *user_weight, *idf, *norm;
-    size_t n_at, n_item_at, n, n_items, n_users;
+    kua__simple base;
+    kua__weighing weighing;
+    double keep, shrink, idf_power, recent;
+    kua__pairs users; /* weight: how many events */
+    float *days;      /* [users.n] age of the newest event at the end of training */
+    size_t n_at, n_days, n_users;
+    /* made from the above */
+    kua__pairs items; /* items x users, weight: w_v(item) */
+    float *norm;      /* [n_users] |w_v| */
+    float *idf;       /* [n_items] idf^power */
+    float *bought;    /* [users.n] b_v */
+    double with_idf, with_recent;
 } userknn;
 
-typedef struct neighbour {
-    uint32_t user;
-    float sim;
-} neighbour;
+static void describe(kua__rec *rec, kua__parts *parts)
+{
+    userknn *k = (userknn *)rec;
+    kua__parts_array(parts, "users.at", KUA__I64, (void **)&k->users.at, &k->n_at);
+    kua__parts_array(parts, "users.item", KUA__I32, (void **)&k->users.col, &k->users.n);
+    kua__parts_array(parts, "users.events", KUA__F32, (void **)&k->users.weight, &k->users.n);
+    kua__parts_array(parts, "users.days", KUA__F32, (void **)&k->days, &k->n_days);
+    KUA__TUNE(parts, "neighbours", &k->keep, 200, 50, 100, 200, 400, 800);
+    KUA__TUNE(parts, "shrink", &k->shrink, 0, 0, 10, 30);
+    KUA__TUNE(parts, "idf_power", &k->idf_power, 1, 0, .5, 1);
+    KUA__TUNE(parts, "neighbour_half_life", &k->recent, 0, 0, 120, 240)->n *= k->base.clock;
+    kua__parts_weighing(parts, &k->base, &k->weighing, .9);
+}
+
+static void release_made(userknn *k)
+{
+    kua__pairs_release(&k->items);
+    kua__free(k->norm);
+    kua__free(k->idf);
+    kua__free(k->bought);
+    k->norm = k->idf = k->bought = NULL;
+}
 
 static void release(kua__rec *rec)
 {
-    userknn *k = (userknn *)rec;
-    kua__free(k->at);
-    kua__free(k->item_at);
-    kua__free(k->item);
-    kua__free(k->user);
-    kua__free(k->weight);
-    kua__free(k->user_weight);
-    kua__free(k->idf);
-    kua__free(k->norm);
-    json_decref(rec->settings);
-    json_decref(rec->facts);
-    kua__free(k);
+    release_made((userknn *)rec);
+    kua__simple_free(rec, describe);
 }
 
 static kua_status create(const json_t *settings, kua__rec **out)
 {
-    userknn *k = kua__calloc(1, sizeof(*k));
-    if (!k) return kua__fail_nomem(sizeof(*k), "a recommender");
-    k->rec = (kua__rec){.ops = &kua__rec_userknn, .settings = json_deep_copy(settings), .facts = json_object()};
-    *out = &k->rec;
+    return kua__simple_create(&kua__rec_userknn, sizeof(userknn), settings, out);
+}
+
+/* ---- what is made from the users' rows ---- */
+
+static kua_status find_idf(userknn *k)
+{
+    const kua__pairs *items = &k->items;
+    KUA__TRY(KUA__NEW_ARRAY(&k->idf, items->n_rows, "item weights"));
+    for (size_t i = 0; i < items->n_rows; i++) {
+        double buyers = (double)(items->at[i + 1] - items->at[i]);
+        k->idf[i] = (float)pow(log(1 + (double)items->n_cols / (1 + buyers)), k->idf_power);
+    }
     return KUA_OK;
 }
 
-static void weigh(userknn *k, kua__pairs *users, const kua__pairs *items)
+static kua_status find_norms(userknn *k)
 {
-    for (size_t i = 0; i < k->n_items; i++) k->idf[i] = logf(1 + (float)k->n_users / (1 + (float)(items->at[i + 1] - items->at[i])));
-    for (size_t u = 0; u < k->n_users; u++) {
-        double square = 0;
-        for (size_t i = users->at[u]; i < users->at[u + 1]; i++) {
-            users->weight[i] *= k->idf[users->col[i]];
-            square += (double)users->weight[i] * (double)users->weight[i];
+    double *square = NULL;
+    KUA__TRY(KUA__NEW_ARRAY(&k->norm, k->users.n_rows, "user norms"));
+    KUA__TRY(KUA__NEW_ZEROED(&square, k->users.n_rows, "user norms"));
+    for (size_t i = 0; i < k->items.n_rows; i++) {
+        for (size_t at = k->items.at[i]; at < k->items.at[i + 1]; at++) {
+            float w = log1pf(k->items.weight[at]) * k->idf[i];
+            k->items.weight[at] = w;
+            square[k->items.col[at]] += (double)w * (double)w;
         }
-        k->norm[u] = (float)sqrt(square);
     }
+    for (size_t u = 0; u < k->users.n_rows; u++)
+        k->norm[u] = (float)sqrt(square[u]);
+    kua__free(square);
+    return KUA_OK;
 }
 
-static kua_status learn(userknn *k, const kua__cut *cut)
+static kua_status make(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
-    kua__pairs users = {0}, items = {0};
-    k->n_users = cut->log->n_users;
-    k->n_items = cut->log->n_items;
-    KUA__TRY(KUA__NEW_ARRAY(&k->idf, k->n_items, "item weights"));
-    KUA__TRY(KUA__NEW_ARRAY(&k->norm, k->n_users, "user norms"));
-    kua_status st = kua__pairs_from_cut(cut, true, &users);
-    if (!st) st = kua__pairs_transpose(&users, &items);
-    if (!st) {
-        weigh(k, &users, &items);
-        kua__pairs_release(&items);
-        st = kua__pairs_transpose(&users, &items); /* with the weights */
+    userknn *k = (userknn *)rec;
+    (void)world, (void)monitor;
+    if (k->bought && k->with_idf == k->idf_power && k->with_recent == k->recent) return KUA_OK;
+    release_made(k);
+    KUA__TRY(kua__pairs_transpose(&k->users, &k->items));
+    KUA__TRY(find_idf(k));
+    KUA__TRY(find_norms(k));
+    KUA__TRY(KUA__NEW_ARRAY(&k->bought, k->users.n, "users' purchases"));
+    for (size_t i = 0; i < k->users.n; i++)
+        k->bought[i] = k->recent > 0 ? (float)exp2(-(double)k->days[i] / k->recent) : 1;
+    k->with_idf = k->idf_power, k->with_recent = k->recent;
+    return KUA_OK;
+}
+
+/* ---- fitting ---- */
+
+/* Age of each (user, item)'s newest event; events are in time order, so the last one stands. */
+static kua_status find_days(userknn *k, const kua__cut *cut)
+{
+    const kua__log *log = cut->log;
+    int64_t now = kua__cut_now(cut);
+    float *day = NULL;
+    k->n_days = k->users.n;
+    KUA__TRY(KUA__NEW_ZEROED(&k->days, k->n_days, "users' purchases"));
+    KUA__TRY(KUA__NEW_ARRAY(&day, log->n_items, "days"));
+    for (size_t u = 0; log->has_clock && u < log->n_users; u++) {
+        for (size_t i = log->user_at[u]; i < cut->end[u]; i++)
+            day[log->item[i]] = (float)((double)(now - log->time[i]) / 86400);
+        for (size_t i = k->users.at[u]; i < k->users.at[u + 1]; i++)
+            k->days[i] = day[k->users.col[i]];
     }
-    if (st) {
-        kua__pairs_release(&users);
-        kua__pairs_release(&items);
-        return st;
-    }
-    k->at = users.at, k->item = users.col, k->weight = users.weight, k->n = users.n, k->n_at = k->n_users + 1;
-    k->item_at = items.at, k->user = items.col, k->user_weight = items.weight, k->n_item_at = k->n_items + 1;
+    kua__free(day);
     return KUA_OK;
 }
 
 static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
     userknn *k = (userknn *)rec;
-    bool clock = world->train.log->has_clock, repeats = kua__cut_repeats(&world->train) > .01;
-    kua__tunable tunables[] = {
-        {"neighbours", &k->keep, {50, 200, 800}, 3, 200, false},
-        {"half_life", &k->half_life, {0, 90}, clock ? 2 : 1, 0, false},
-        {"decay", &k->decay, {1, .8}, clock ? 1 : 2, 1, false},
-        {"self", &k->self, {0, 1}, repeats ? 2 : 1, 0, false},
-    };
-    rec->n_items = world->train.log->n_items;
-    KUA__TRY(learn(k, &world->train));
-    kua__tunables_read(rec, tunables, 4);
-    return kua__choose(rec, world, tunables, 4, NULL, monitor);
+    KUA__TRY(kua__simple_begin(rec, world, describe, &k->users));
+    k->n_users = k->users.n_rows;
+    k->n_at = k->n_users + 1;
+    KUA__TRY(find_days(k, &world->train));
+    return kua__choose(rec, world, describe, make, monitor);
 }
 
-/* ---- scoring -------------------------------------------------------------------------------------------------------------- */
+/* ---- scoring ---- */
 
-static int by_sim(const void *a, const void *b)
-{
-    const neighbour *x = a, *y = b;
-    if (x->sim != y->sim) return x->sim > y->sim ? -1 : 1;
-    return (x->user > y->user) - (x->user < y->user);
-}
+typedef struct scratch {
+    kua__bag bag;
+    float *dot;      /* [n_users] 0 between queries */
+    kua__near *near; /* [n_users] */
+} scratch;
 
-/* Users who share an item with the asker, most similar first; sim[n_users] is 0 before and after. */
-static size_t find_neighbours(const userknn *k, uint32_t asker, const uint32_t *item, const float *weight, size_t n, float *sim, neighbour *list)
+/* Users who share an item with the asker; the most similar come first. */
+static size_t find_neighbours(const userknn *k, uint32_t asker, scratch *s)
 {
     double square = 0;
-    size_t found = 0;
-    for (size_t i = 0; i < n; i++) {
-        float w = log1pf(weight[i]) * k->idf[item[i]];
+    size_t n = 0;
+    for (size_t i = 0; i < s->bag.n; i++) {
+        uint32_t item = s->bag.item[i];
+        float w = s->bag.weight[i] * k->idf[item];
         square += (double)w * (double)w;
-        for (size_t at = k->item_at[item[i]]; at < k->item_at[item[i] + 1]; at++) {
-            uint32_t user = k->user[at];
-            if (user == asker && k->self == 0) continue;
-            if (sim[user] == 0) list[found++].user = user;
-            sim[user] += w * k->user_weight[at];
+        for (size_t at = k->items.at[item]; at < k->items.at[item + 1]; at++) {
+            uint32_t user = k->items.col[at];
+            if (s->dot[user] == 0) s->near[n++].id = user;
+            s->dot[user] += w * k->items.weight[at];
         }
     }
-    for (size_t i = 0; i < found; i++) {
-        uint32_t user = list[i].user;
-        list[i].sim = sim[user] / ((float)sqrt(square) * k->norm[user] + 1);
-        sim[user] = 0;
+    size_t others = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t user = s->near[i].id;
+        double sim =
+            (double)s->dot[user] / (sqrt(square) * (double)k->norm[user] + k->shrink + 1e-9);
+        s->dot[user] = 0;
+        if (user != asker) s->near[others++] = (kua__near){user, (float)sim};
     }
-    qsort(list, found, sizeof(*list), by_sim);
-    return KUA__MIN(found, (size_t)KUA__MAX(k->keep, 1));
+    return kua__near_top(s->near, others, (size_t)KUA__MAX(k->keep, 1));
 }
 
-static kua_status score_one(const userknn *k, const kua__query *query, float *sim, neighbour *list, float *scores)
+static kua_status score_one(const userknn *k, const kua__query *query, scratch *s, float *scores)
 {
-    const kua__history *h = &query->target;
-    uint32_t *item = NULL;
-    float *weight = NULL;
-    kua_status st = KUA__NEW_ARRAY(&item, h->n, "a history");
-    if (!st) st = KUA__NEW_ARRAY(&weight, h->n, "a history");
-    size_t n = st ? 0 : kua__history_weights(h, k->decay, k->half_life, query->now, item, weight);
-    size_t near = find_neighbours(k, query->user, item, weight, n, sim, list);
-    for (size_t v = 0; v < near; v++) {
-        for (size_t i = k->at[list[v].user]; i < k->at[list[v].user + 1]; i++) scores[k->item[i]] += list[v].sim * k->weight[i];
+    size_t n_items = k->base.rec.n_items;
+    KUA__TRY(kua__bag_fill(&s->bag, &query->target, &k->weighing, query->now, n_items));
+    size_t n = find_neighbours(k, query->user, s);
+    for (size_t v = 0; v < n; v++) {
+        uint32_t user = s->near[v].id;
+        for (size_t i = k->users.at[user]; i < k->users.at[user + 1]; i++)
+            scores[k->users.col[i]] += s->near[v].weight * k->bought[i];
     }
-    kua__free(item);
-    kua__free(weight);
-    return st;
+    return kua__again_finish(&k->base.again, query, &s->bag, scores);
 }
 
 static kua_status score(const kua__rec *rec, const kua__query *queries, size_t n, float *scores)
 {
     const userknn *k = (const userknn *)rec;
-    float *sim = NULL;
-    neighbour *list = NULL;
-    kua_status st = KUA__NEW_ZEROED(&sim, k->n_users, "similarities");
-    if (!st) st = KUA__NEW_ARRAY(&list, k->n_users, "similarities");
+    scratch s = {0};
+    assert(k->bought);
     memset(scores, 0, n * rec->n_items * sizeof(*scores));
-    for (size_t q = 0; !st && q < n; q++) st = score_one(k, &queries[q], sim, list, scores + q * rec->n_items);
-    kua__free(sim);
-    kua__free(list);
+    kua_status st = KUA__NEW_ZEROED(&s.dot, k->n_users, "similarities");
+    if (!st) st = KUA__NEW_ARRAY(&s.near, k->n_users, "similarities");
+    for (size_t q = 0; !st && q < n; q++)
+        st = score_one(k, &queries[q], &s, scores + q * rec->n_items);
+    kua__bag_release(&s.bag);
+    kua__free(s.dot);
+    kua__free(s.near);
     return st;
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------------------------ */
-
-#define SAVED(k)                                                                                                   \
-    {{"user_at", KUA__I64, (void **)&(k)->at, &(k)->n_at}, {"item", KUA__I32, (void **)&(k)->item, &(k)->n},       \
-     {"weight", KUA__F32, (void **)&(k)->weight, &(k)->n}, {"item_at", KUA__I64, (void **)&(k)->item_at, &(k)->n_item_at}, \
-     {"user", KUA__I32, (void **)&(k)->user, &(k)->n}, {"user_weight", KUA__F32, (void **)&(k)->user_weight, &(k)->n}, \
-     {"idf", KUA__F32, (void **)&(k)->idf, &(k)->n_items}, {"norm", KUA__F32, (void **)&(k)->norm, &(k)->n_users}}
-#define TUNABLES(k)                                                                                \
-    {{.key = "neighbours", .value = &(k)->keep}, {.key = "half_life", .value = &(k)->half_life},   \
-     {.key = "decay", .value = &(k)->decay}, {.key = "self", .value = &(k)->self}}
-
-static bool rows_fit(const size_t *at, size_t n_at, size_t rows, const uint32_t *col, size_t n, size_t cols)
-{
-    bool good = n_at == rows + 1 && at[0] == 0 && at[rows] == n;
-    for (size_t i = 0; good && i < rows; i++) good = at[i] <= at[i + 1];
-    for (size_t i = 0; good && i < n; i++) good = col[i] < cols;
-    return good;
-}
+/* ---- files ---- */
 
 static kua_status save(const kua__rec *rec, const char *folder)
 {
-    userknn *k = (userknn *)rec;
-    return kua__simple_save(rec, folder, (kua__saved[])SAVED(k), 8, (kua__tunable[])TUNABLES(k), 4);
+    return kua__simple_save(rec, folder, describe);
+}
+
+static kua_status check(userknn *k, const char *folder)
+{
+    k->users.n_rows = k->n_users = k->n_at - 1;
+    k->users.n_cols = k->base.rec.n_items;
+    if (k->n_at == 0 || k->n_days != k->users.n)
+        return kua__fail(KUA_FORMAT, "%s: %zu ages for %zu pairs", folder, k->n_days, k->users.n);
+    return kua__pairs_check(&k->users, k->n_at, folder);
 }
 
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    (void)world;
-    json_t *settings = NULL;
-    *out = NULL;
-    KUA__TRY(kua__simple_settings(folder, "userknn", &settings));
-    kua_status st = create(settings, out);
-    json_decref(settings);
-    userknn *k = (userknn *)*out;
-    if (!st) st = kua__simple_load(*out, folder, (kua__saved[])SAVED(k), 8, (kua__tunable[])TUNABLES(k), 4);
-    bool good = !st && k->n_items == (*out)->n_items && rows_fit(k->at, k->n_at, k->n_users, k->item, k->n, k->n_items) &&
-                rows_fit(k->item_at, k->n_item_at, k->n_items, k->user, k->n, k->n_users);
-    if (!st && !good) st = kua__fail(KUA_FORMAT, "%s: the users' rows do not fit together", folder);
-    if (st && *out) {
+    const kua__simple_kind kind = {&kua__rec_userknn, sizeof(userknn), describe, NULL};
+    KUA__TRY(kua__simple_load(&kind, folder, world, out));
+    kua_status st = check((userknn *)*out, folder);
+    if (!st) st = make(*out, world, NULL);
+    if (st) {
         release(*out);
         *out = NULL;
     }
@@ -213,9 +238,16 @@ static kua_status load(const char *folder, const kua__world *world, kua__rec **o
 const kua__rec_ops kua__rec_userknn = {
     .name = "userknn",
     .summary = "what people who buy alike bought",
-    .settings = "{\"neighbours\": [\"auto\", \"users looked at\"],"
-                "\"half_life\": [\"auto\", \"days after which the asker's purchase counts half; 0: decay\"],"
-                "\"decay\": [\"auto\", \"weight of the asker's event per event after it\"],"
-                "\"self\": [\"auto\", \"1: the asker is a neighbour too, which recommends what was bought before\"]}",
-    .create = create, .fit = fit, .score = score, .save = save, .load = load, .free = release,
+    .settings =
+        "{\"neighbours\": [\"auto\", \"users looked at\"],"
+        "\"shrink\": [\"auto\", \"added to the denominator of the cosine\"],"
+        "\"idf_power\": [\"auto\", \"of an item's rarity in the similarity of two users\"],"
+        "\"neighbour_half_life\": [\"auto\", \"days after which a neighbour's purchase counts "
+        "half; 0: all count alike\"]," KUA__WEIGHING_SETTINGS "," KUA__AGAIN_SETTINGS "}",
+    .create = create,
+    .fit = fit,
+    .score = score,
+    .save = save,
+    .load = load,
+    .free = release,
 };

@@ -1,43 +1,67 @@
-/* valid.c - NDCG@10 of any recommender at the border between training and validation: what settings are chosen by.
+/* valid.c - NDCG@10 of any recommender at the border between training and validation: what settings
+ * are chosen by.
  *
- * At most VALID_USERS users, spread evenly over those who have validation events. Every item is ranked; items of the
- * history are left out unless people buy again in this domain.
+ * The users are spread evenly over those who have validation events. Every item is ranked. A user's
+ * relevant items are the distinct ones of all his validation events; fresh leaves out what his
+ * history holds. Users are handed out in blocks; each writes its own number, and the sum is taken
+ * in order, so that the result does not depend on the number of threads.
  */
-#include "rec/common.h"
-
+#include <assert.h>
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
-enum { VALID_USERS = 2000, BLOCK = 64, TOP = 10 };
+#include "rec/common.h"
 
-typedef struct valid_run {
+enum { VALID_USERS = 5000, BLOCK = 64, TOP = 10, LANES = 16 };
+
+typedef struct run {
+    const kua__valid *valid;
     const kua__rec *rec;
-    const kua__world *world;
-    const uint32_t *user;
-    size_t n;
-    int64_t now;
-    bool repeats;
-    float *scores;        /* [threads, BLOCK, n_items] */
+    bool fresh;
+    float *scores;         /* [threads, BLOCK, n_items] */
     kua__history *sources; /* [threads, BLOCK, n_sources] */
-    double *ndcg;         /* [n] */
-    kua_status *status;   /* [threads] */
-} valid_run;
+    double *ndcg;          /* [n users], NAN: no relevant item */
+    kua_status *status;    /* [threads] */
+    char (*message)[256];  /* [threads] */
+} run;
 
+typedef float lanes_f __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+typedef int32_t lanes_i __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+/* The first place from i on, in steps of LANES, whose block may hold a score above bar. */
+static size_t skip_low(const float *scores, size_t i, size_t n, float bar)
+{
+    for (; i + LANES <= n; i += LANES) {
+        lanes_i above = *(const lanes_f *)(scores + i) > bar;
+        uint64_t word[LANES / 2], any = 0;
+        memcpy(word, &above, sizeof(word));
+        for (int k = 0; k < LANES / 2; k++)
+            any |= word[k];
+        if (any) break;
+    }
+    return i;
+}
+
+/* The TOP best items, best first; equal scores: the lower number first. Returns how many. */
 static size_t best_items(const float *scores, size_t n, uint32_t best[TOP])
 {
     size_t have = 0;
-    float least = -FLT_MAX;
-    for (size_t i = 0; i < n; i++) {
-        if (scores[i] <= least) continue;
-        size_t at = have < TOP ? have++ : TOP - 1;
-        for (; at > 0 && scores[best[at - 1]] < scores[i]; at--) best[at] = best[at - 1];
-        best[at] = (uint32_t)i;
-        if (have == TOP) least = scores[best[TOP - 1]];
+    float bar = -FLT_MAX;
+    for (size_t i = 0; (i = skip_low(scores, i, n, bar)) < n;) {
+        for (size_t end = KUA__MIN(i + LANES, n); i < end; i++) {
+            if (scores[i] <= bar) continue;
+            size_t at = have < TOP ? have++ : TOP - 1;
+            for (; at > 0 && scores[best[at - 1]] < scores[i]; at--)
+                best[at] = best[at - 1];
+            best[at] = (uint32_t)i;
+            if (have == TOP) bar = scores[best[TOP - 1]];
+        }
     }
     return have;
 }
 
-static bool in_list(const uint32_t *list, size_t n, uint32_t item)
+static bool holds(const uint32_t *list, size_t n, uint32_t item)
 {
     for (size_t i = 0; i < n; i++) {
         if (list[i] == item) return true;
@@ -45,77 +69,128 @@ static bool in_list(const uint32_t *list, size_t n, uint32_t item)
     return false;
 }
 
-static double user_ndcg(const valid_run *v, uint32_t user, float *scores)
+/* Distinct relevant items, TOP at most: what an ideal list could show. */
+static size_t count_relevant(const run *r, const kua__log *log, uint32_t user)
 {
-    const kua__log *log = v->world->train.log;
-    size_t from = v->world->train.end[user], to = v->world->valid.end[user], answers = 0;
+    size_t begin = log->user_at[user], from = r->valid->world->train.end[user];
+    size_t to = r->valid->world->valid.end[user], n = 0;
+    for (size_t i = from; i < to && n < TOP; i++) {
+        bool old = holds(log->item + from, i - from, log->item[i]);
+        if (r->fresh) old |= holds(log->item + begin, from - begin, log->item[i]);
+        n += !old;
+    }
+    return n;
+}
+
+static double user_ndcg(const run *r, uint32_t user, float *scores)
+{
+    const kua__log *log = r->valid->world->train.log;
+    size_t from = r->valid->world->train.end[user], to = r->valid->world->valid.end[user];
+    size_t relevant = count_relevant(r, log, user);
     uint32_t best[TOP];
     double gain = 0, ideal = 0;
-    for (size_t i = log->user_at[user]; i < from && !v->repeats; i++) scores[log->item[i]] = -FLT_MAX;
+    for (size_t i = log->user_at[user]; i < from && r->fresh; i++)
+        scores[log->item[i]] = -FLT_MAX;
     size_t n = best_items(scores, log->n_items, best);
-    for (size_t r = 0; r < n; r++) {
-        if (in_list(log->item + from, to - from, best[r])) gain += 1 / log2((double)r + 2);
-    }
-    for (size_t i = from; i < to && answers < TOP; i++) answers += !in_list(log->item + from, i - from, log->item[i]);
-    for (size_t r = 0; r < answers; r++) ideal += 1 / log2((double)r + 2);
-    return ideal > 0 ? gain / ideal : 0;
+    for (size_t k = 0; k < n; k++)
+        gain += holds(log->item + from, to - from, best[k]) ? 1 / log2((double)k + 2) : 0;
+    for (size_t k = 0; k < relevant; k++)
+        ideal += 1 / log2((double)k + 2);
+    return relevant ? gain / ideal : NAN;
 }
 
-static void run_users(void *ctx, int thread, size_t first, size_t last)
+static kua_status score_block(const run *r, const uint32_t *user, size_t n, kua__history *sources,
+                              float *scores)
 {
-    valid_run *v = ctx;
-    size_t n_items = v->rec->n_items, n_sources = v->world->n_sources;
-    float *scores = v->scores + (size_t)thread * BLOCK * n_items;
-    kua__history *sources = v->sources + (size_t)thread * BLOCK * n_sources;
-    kua__query query[BLOCK] = {0};
-    for (size_t i = first; i < last; i++) {
-        kua__history *own = sources + (i - first) * n_sources;
-        for (size_t s = 0; s < n_sources; s++) own[s] = kua__cut_history(&v->world->sources[s].cut, v->user[i]);
-        query[i - first] = (kua__query){v->user[i], v->now, kua__cut_history(&v->world->train, v->user[i]), own};
+    const kua__world *world = r->valid->world;
+    kua__query query[BLOCK];
+    for (size_t i = 0; i < n; i++) {
+        kua__history *own = sources + i * world->n_sources;
+        for (size_t s = 0; s < world->n_sources; s++)
+            own[s] = kua__cut_history(&world->sources[s].cut, user[i]);
+        query[i] = (kua__query){user[i], r->valid->now, kua__cut_history(&world->train, user[i]),
+                                world->n_sources ? own : NULL};
     }
-    kua_status st = kua__rec_score(v->rec, query, last - first, scores);
-    if (st) v->status[thread] = st;
-    for (size_t i = first; !st && i < last; i++) v->ndcg[i] = user_ndcg(v, v->user[i], scores + (i - first) * n_items);
+    return kua__rec_score(r->rec, query, n, scores);
 }
 
-static kua_status choose_users(const kua__world *world, uint32_t **out, size_t *n)
+static void run_block(void *ctx, int thread, size_t first, size_t last)
 {
-    const kua__log *log = world->train.log;
-    size_t all = 0, kept = 0;
-    KUA__TRY(KUA__NEW_ARRAY(out, log->n_users, "validation users"));
-    for (size_t u = 0; u < log->n_users; u++) {
-        if (world->valid.end[u] > world->train.end[u]) (*out)[all++] = (uint32_t)u;
+    run *r = ctx;
+    size_t n_items = r->rec->n_items, n_sources = r->valid->world->n_sources;
+    float *scores = r->scores + (size_t)thread * BLOCK * n_items;
+    kua__history *sources = r->sources + (size_t)thread * BLOCK * n_sources;
+    const uint32_t *user = r->valid->user + first;
+    assert(last - first <= BLOCK);
+    kua_status st = score_block(r, user, last - first, sources, scores);
+    if (st && !r->status[thread]) {
+        r->status[thread] = st;
+        snprintf(r->message[thread], sizeof(*r->message), "%s", kua_error_message());
     }
-    size_t step = all > VALID_USERS ? all / VALID_USERS : 1;
-    for (size_t i = 0; i < all && kept < VALID_USERS; i += step) (*out)[kept++] = (*out)[i];
-    *n = kept;
+    for (size_t i = first; !st && i < last; i++)
+        r->ndcg[i] = user_ndcg(r, r->valid->user[i], scores + (i - first) * n_items);
+}
+
+static double mean(const double *value, size_t n)
+{
+    double sum = 0, counted = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(value[i])) continue;
+        sum += value[i];
+        counted++;
+    }
+    return counted > 0 ? sum / counted : 0;
+}
+
+/* A worker's message stays with the worker: it is written again here. */
+static kua_status first_failure(const run *r, size_t threads)
+{
+    for (size_t t = 0; t < threads; t++) {
+        if (r->status[t]) return kua__fail(r->status[t], "%s", r->message[t]);
+    }
     return KUA_OK;
 }
 
-kua_status kua__valid_ndcg(const kua__rec *rec, const kua__world *world, double *out)
+kua_status kua__valid_ndcg(const kua__valid *valid, const kua__rec *rec, bool fresh, double *out)
 {
-    uint32_t *user = NULL;
-    valid_run v = {.rec = rec, .world = world, .now = kua__cut_now(&world->train), .repeats = kua__cut_repeats(&world->train) > .01};
-    size_t threads = (size_t)kua__threads();
-    double sum = 0;
+    size_t threads = (size_t)kua__threads(), blocks = threads * BLOCK;
+    run r = {.valid = valid, .rec = rec, .fresh = fresh};
     kua_status st;
-    *out = NAN;
-    KUA__GOTO(st, choose_users(world, &user, &v.n));
-    v.user = user;
-    if (!v.n) goto done;
-    KUA__GOTO(st, KUA__NEW_ARRAY(&v.scores, threads * BLOCK * rec->n_items, "scores"));
-    KUA__GOTO(st, KUA__NEW_ARRAY(&v.sources, threads * BLOCK * world->n_sources, "histories"));
-    KUA__GOTO(st, KUA__NEW_ARRAY(&v.ndcg, v.n, "measures"));
-    KUA__GOTO(st, KUA__NEW_ZEROED(&v.status, threads, "statuses"));
-    kua__parallel_chunks(v.n, BLOCK, run_users, &v);
-    for (size_t t = 0; t < threads && !st; t++) st = v.status[t];
-    for (size_t i = 0; i < v.n; i++) sum += v.ndcg[i];
-    *out = sum / (double)v.n;
+    assert(valid->n && rec->n_items == valid->world->train.log->n_items);
+    KUA__GOTO(st, KUA__NEW_ARRAY(&r.scores, blocks * rec->n_items, "scores"));
+    KUA__GOTO(st, KUA__NEW_ARRAY(&r.sources, blocks * valid->world->n_sources, "histories"));
+    KUA__GOTO(st, KUA__NEW_ARRAY(&r.ndcg, valid->n, "measures"));
+    KUA__GOTO(st, KUA__NEW_ZEROED(&r.status, threads, "statuses"));
+    KUA__GOTO(st, KUA__NEW_ZEROED(&r.message, threads, "messages"));
+    kua__parallel_chunks(valid->n, BLOCK, run_block, &r);
+    st = first_failure(&r, threads);
+    if (!st) *out = mean(r.ndcg, valid->n);
 done:
-    kua__free(user);
-    kua__free(v.scores);
-    kua__free(v.sources);
-    kua__free(v.ndcg);
-    kua__free(v.status);
+    kua__free(r.scores);
+    kua__free(r.sources);
+    kua__free(r.ndcg);
+    kua__free(r.status);
+    kua__free(r.message);
     return st;
+}
+
+kua_status kua__valid_open(kua__valid *valid, const kua__world *world)
+{
+    const kua__log *log = world->train.log;
+    size_t all = 0;
+    *valid = (kua__valid){.world = world, .now = kua__cut_now(&world->train)};
+    KUA__TRY(KUA__NEW_ARRAY(&valid->user, log->n_users, "validation users"));
+    for (size_t u = 0; u < log->n_users; u++) {
+        if (world->valid.end[u] > world->train.end[u]) valid->user[all++] = (uint32_t)u;
+    }
+    valid->n = KUA__MIN(all, (size_t)VALID_USERS);
+    for (size_t i = 0; i < valid->n; i++)
+        valid->user[i] = valid->user[i * all / valid->n];
+    return KUA_OK;
+}
+
+void kua__valid_close(kua__valid *valid)
+{
+    kua__free(valid->user);
+    *valid = (kua__valid){0};
 }
