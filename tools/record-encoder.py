@@ -6,6 +6,8 @@
 MODEL is a folder of all-MiniLM-L6-v2. Written are
     texts.txt              40 texts, one a line: short, long, over the limit, accents, other scripts, empty
     minilm.safetensors     their vectors "mean" (of length 1), and "cls" and "max" of the first eight (as they are)
+    texts-long.txt         20 more: the model's last position (512 tokens), other scripts, marks that combine, markup
+    minilm-long.safetensors  their vectors "mean", cut at 512 tokens
     tiny-gelu, tiny-relu   two made-up models of 24 numbers, so that a test needs no download: the first in F32, the second in
                            F16 with the prefix "bert.", each with "mean" of its own texts in expected.safetensors, and
                            in gradients.safetensors what torch's way back gives for them (test_bert_tape.c)
@@ -41,6 +43,14 @@ def long_text(n, step):
 TEXTS = SHORT + [long_text(n, 3 + 2 * (n % 5)) for n in (3, 5, 7, 13, 14, 15, 16, 29, 30, 31, 47, 62, 90, 126, 200, 253, 254, 400)]
 
 
+STRANGE = [
+    "\u534e\u4e3a\u667a\u80fd\u624b\u673a 5G \u53cc\u5361\u53cc\u5f85", "\u8fd9\u4e2a\u9152\u5e97\u7684\u623f\u95f4\u5f88\u5e72\u51c0\uff0c\u670d\u52a1\u5458\u4e5f\u5f88\u70ed\u60c5\u3002", "\u65e5\u672c\u306e\u304a\u8336 100g \u00d7 2\u888b", "\ud55c\uad6d \ud654\uc7a5\ud488 \uc138\ud2b8",
+    "\u0634\u0627\u062d\u0646 \u0633\u0631\u064a\u0639", "\u05d0\u05d5\u05d6\u05e0\u05d9\u05d5\u05ea", "e\u0301 e\u0301\u0301\u0301 o\u0308", "\u200b\u200d\ufeff zero width", "\U0001f468\u200d\U0001f469\u200d\U0001f467 family pack", "<b>Bold</b> &amp; cheap",
+    "\t tabs \t and \u00a0 no-break", "....----____", "'\"`\u2019\u201d", "\u00df \u017f \u0130 \u0131", "\u2460\u00bd\u00b2 \ufb01ne", "a" * 101, "1" * 60, "#@!$%^&*()",
+    long_text(510, 7), long_text(700, 11),
+]
+
+
 def vectors(model, tokenizer, texts, pooling):
     """Each text alone: no padding, so nothing depends on a mask."""
     rows = []
@@ -61,6 +71,16 @@ def record_minilm(folder):
     save_file({"mean": mean, "cls": vectors(model, tokenizer, TEXTS[:8], "cls"), "max": vectors(model, tokenizer, TEXTS[:8], "max")},
               OUT / "minilm.safetensors")
     (OUT / "texts.txt").write_text("".join(t + "\n" for t in TEXTS), encoding="utf-8")
+
+
+def record_long(folder):
+    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(512)
+    model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    mean = torch.nn.functional.normalize(vectors(model, tokenizer, STRANGE, "mean"))
+    save_file({"mean": mean}, OUT / "minilm-long.safetensors")
+    (OUT / "texts-long.txt").write_text("".join(t + "\n" for t in STRANGE), encoding="utf-8")
 
 
 def record_tiny(name, activation, half):
@@ -124,6 +144,7 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     OUT.mkdir(parents=True, exist_ok=True)
     record_minilm(sys.argv[1])
+    record_long(sys.argv[1])
     record_tiny("tiny-gelu", "gelu", False)
     record_tiny("tiny-relu", "relu", True)
     record_gradients("tiny-gelu")

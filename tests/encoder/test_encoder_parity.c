@@ -124,11 +124,120 @@ static void minilm_agrees(void **state)
     kua__map_close(&map);
 }
 
+/* The model's last position, and texts that tokenizers stumble over. */
+static void minilm_agrees_on_long_and_strange_texts(void **state)
+{
+    (void)state;
+    const char *model = test_model_dir();
+    if (!model) skip();
+    kua__map map;
+    kua__safetensors *file = NULL;
+    assert_ok(kua__map_open(&map, test_data("encoder/data/texts-long.txt")));
+    assert_ok(kua__safetensors_open(test_data("encoder/data/minilm-long.safetensors"), &file));
+    texts in = split_lines(map.data, map.size);
+    assert_int_equal(in.n, 20);
+    check_pooling(model, &(kua_encoder_options){.max_tokens = 512}, &in, file, "mean", 1e-4);
+    kua__safetensors_close(file);
+    kua__map_close(&map);
+}
+
+/* ---- 16-bit weights: the vectors of the rounded weights, bit for bit ---- */
+
+static void write_numbers(kua__st_writer *w, const kua__tensor *t, bool bf16)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        float x;
+        uint32_t bits;
+        kua__tensor_to_f32(t, i, 1, &x);
+        memcpy(&bits, &x, sizeof(bits));
+        bits &= 0xffff0000;
+        uint16_t high = (uint16_t)(bits >> 16);
+        assert_ok(kua__st_writer_write(w, bf16 ? (void *)&high : (void *)&bits, bf16 ? 2 : 4));
+    }
+}
+
+/* tiny-gelu with weights cut to bf16, stored as such or as F32. */
+static const char *cut_model(const char *name, bool bf16)
+{
+    static const char *const files[] = {"config.json", "vocab.txt", "modules.json"};
+    const char *folder = test_temp_path(name), *from = test_data("encoder/data/tiny-gelu");
+    char path[700];
+    kua__st_writer *w = NULL;
+    kua__safetensors *in = NULL;
+    kua__map map;
+    assert_ok(kua__make_folders(folder));
+    for (size_t i = 0; i < KUA__COUNT(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", from, files[i]);
+        assert_ok(kua__map_open(&map, path));
+        snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
+        assert_ok(kua__write_file(path, map.data, map.size));
+        kua__map_close(&map);
+    }
+    snprintf(path, sizeof(path), "%s/model.safetensors", from);
+    assert_ok(kua__safetensors_open(path, &in));
+    snprintf(path, sizeof(path), "%s/model.safetensors", folder);
+    assert_ok(kua__st_writer_create(path, &w));
+    for (size_t i = 0; i < kua__safetensors_count(in); i++) {
+        const kua__tensor *t = kua__safetensors_at(in, i);
+        assert_ok(kua__st_writer_declare(w, t->name, bf16 ? KUA__BF16 : KUA__F32, t->rank, t->dim));
+    }
+    for (size_t i = 0; i < kua__safetensors_count(in); i++)
+        write_numbers(w, kua__safetensors_at(in, i), bf16);
+    assert_ok(kua__st_writer_commit(w));
+    kua__st_writer_free(w);
+    kua__safetensors_close(in);
+    return folder;
+}
+
+static void bf16_weights_are_what_they_round_to(void **state)
+{
+    (void)state;
+    kua_text in[2] = {{"soft cotton towel", 17}, {"gift set of two", 15}};
+    float rows[2][2 * 24];
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        kua_encoder *e = NULL;
+        assert_ok(kua_encoder_load(cut_model(bf16 ? "bf16" : "f32", bf16), NULL, &e));
+        assert_ok(kua_encoder_encode(e, in, 2, NULL, rows[bf16], NULL));
+        kua_encoder_free(e);
+    }
+    assert_memory_equal(rows[0], rows[1], sizeof(rows[0]));
+}
+
+/* ---- batches: what stands beside a text does not matter ---- */
+
+static void full_batches_hold_each_text_once(void **state)
+{
+    (void)state;
+    enum { N = 500 };
+    static const char words[] =
+        "soft cotton towel gift set of two blue green large small quick dry";
+    static kua_text in[N];
+    static float rows[N * 24], again[N * 24];
+    kua__rng rng = kua__rng_make(11, 0);
+    for (size_t i = 0; i < N; i++)
+        in[i] = (kua_text){words, kua__rng_below(&rng, sizeof(words))};
+    for (size_t i = 0; i < 3; i++) {
+        static const size_t tokens[] = {7, 64, 0};
+        kua_encoder *e = NULL;
+        assert_ok(kua_encoder_load(test_data("encoder/data/tiny-gelu"),
+                                   &(kua_encoder_options){.batch_tokens = tokens[i]}, &e));
+        memset(again, 0, sizeof(again));
+        assert_ok(kua_encoder_encode(e, in, N, NULL, again, NULL));
+        for (size_t k = 0; i && k < N * 24; k++)
+            assert_near(again[k], rows[k], 1e-5);
+        memcpy(rows, again, sizeof(rows));
+        kua_encoder_free(e);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiny_models_agree),
         cmocka_unit_test(minilm_agrees),
+        cmocka_unit_test(minilm_agrees_on_long_and_strange_texts),
+        cmocka_unit_test(bf16_weights_are_what_they_round_to),
+        cmocka_unit_test(full_batches_hold_each_text_once),
     };
     return cmocka_run_group_tests(tests, test_no_leaks_begin, test_no_leaks_end);
 }
