@@ -18,8 +18,9 @@
  *     sentence_bert_config.json    max_seq_length: longer texts are cut there. Absent: at 256
  *                                  tokens, or at the model's last position where that is less
  *
- * Speed: texts are sorted by length and put one after another without padding; equal texts are
- *     encoded once. Each thread encodes batches of its own. bench/encode.c measures it.
+ * Speed: texts stand one after another without padding in batches that are filled to the last
+ *     token; equal texts are encoded once. Each thread encodes batches of its own; a single query
+ *     is shared by all threads. bench/encode.c measures it.
  *
  * Results: computed in f32 whatever the file holds. A text's vector depends on the text alone, up
  *     to rounding; the same call with the same number of threads gives the same bits.
@@ -29,7 +30,7 @@
  *
  * Memory: the weights of the layers once, re-laid for the processor; word vectors stay in the
  *     mapped file. Scratch is kua_encoder_info.scratch_bytes a thread and a call at the same time,
- *     whatever the texts. A call adds 4 bytes a token and about 24 a text.
+ *     whatever the texts. A call adds 4 bytes a token and about 36 a text.
  */
 #ifndef KUA_ENCODER_H
 #define KUA_ENCODER_H

@@ -21,8 +21,9 @@ typedef struct kua__bert_norm {
 } kua__bert_norm;
 
 typedef struct kua__bert_layer {
-    kua__packed *qkv, *out, *up,
-        *down; /* [3 hidden, hidden], [hidden, hidden], [inner, hidden], [hidden, inner] */
+    kua__packed *qkv;       /* [3 hidden, hidden] */
+    kua__packed *out;       /* [hidden, hidden] */
+    kua__packed *up, *down; /* [inner, hidden], [hidden, inner] */
     kua__bert_norm after_attention, after_inner;
 } kua__bert_layer;
 

@@ -3,10 +3,12 @@
  *     kua__params params;  kua__bert_params bert;
  *     kua__params_init(&params);
  *     st = kua__bert_params_create(&bert, &params, &config, rng);
- *     if (!st) st = kua__bert_params_load(&bert, "models/minilm-l6");       or keep the random
- * start each step:  kua__var *x = kua__bert_on_tape(t, &bert, ids, seq, dropout); kua__var *v =
- * kua__pool_on_tape(t, x, seq, KUA_POOLING_MEAN, true);  ... loss ... if (!st) st =
- * kua__bert_params_save(&bert, "tuned/model.safetensors");
+ *     if (!st) st = kua__bert_params_load(&bert, folder);        or keep the random start
+ *
+ *     kua__var *x = kua__bert_on_tape(t, &bert, ids, seq, dropout);                each step
+ *     kua__var *v = kua__pool_on_tape(t, x, seq, KUA_POOLING_MEAN, true);
+ *
+ *     if (!st) st = kua__bert_params_save(&bert, "tuned/model.safetensors");       at the end
  *
  * What is saved opens in kua_encoder_load() and in Python's transformers. Parameters carry the
  * names of the file, but for "attention.self.qkv": query, key and value are one matrix here, three

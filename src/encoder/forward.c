@@ -1,11 +1,13 @@
-/* forward.c - one batch through the model on one thread.
+/* forward.c - one batch through the model, on one thread or, where there is nothing else to do, on
+ * all of them.
  *
  * The batch is a matrix of tokens. Only attention and pooling know where texts begin; everything
  * else is a product or a loop over rows. Rows are rounded up for the products (kua__packed_rows):
  * the rows behind the last token hold zeros at first and numbers that nobody reads afterwards.
  *
- * Sizes: with 128 tokens of a model of 384, x and wide are 1 MB, what a core's second cache level
- * holds; weights are read once a batch.
+ * Size of a batch: many rows read the weights seldom, few rows keep x and wide in a core's second
+ * cache level. For a model of 384 the speed is flat from 192 to 384 tokens and falls off by 2 % at
+ * 128 and 512.
  */
 #include <assert.h>
 #include <math.h>

@@ -8,8 +8,8 @@
  *     and for each block of ROWS queries:
  *     score [ROWS][padded]   sums over dim, 2 vectors of keys at a time: 2 ROWS sums in registers
  *                            exponentials in place, their sums kept
- *     out [ROWS][dim]        sums over keys, 2 vectors of coordinates at a time; divided by the
- * sums
+ *     out [ROWS][dim]        sums over keys, 2 vectors of coordinates at a time, each divided by
+ *                            its query's sum
  *
  * The last block has 4, 2 or 1 queries: the same text with another constant. Lanes behind the last
  * key hold zeros as keys and LOWEST as scores, so their exponentials vanish.
