@@ -28,6 +28,10 @@ static const char SETTINGS[] =
     "\"widening\": [2, \"width of the feed-forward part over dim\"],"
     "\"maxlen\": [50, \"events of a history that are read, and of a training window\"],"
     "\"items\": [\"both\", \"what an item's vector is made of: both, text or ids\"],"
+    "\"targets\": [\"new\", \"events that training predicts: all, or new (not bought before)\"],"
+    "\"partner\": [\"itemknn\", \"simple recommender whose scores are mixed in, or none\"],"
+    "\"partner_weight\": [-1, \"of its scores, the largest being 1; -1: chosen on validation\"],"
+    "\"partner_settings\": [\"\", \"of it, as JSON\"],"
     "\"text_dim\": [384, \"principal components of the text vectors\"],"
     "\"dropout\": [0.5, \"share of zeros in the layers\"],"
     "\"text_dropout\": [0.1, \"share of zeros in whitened text\"],"
@@ -97,6 +101,7 @@ static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor 
     kua__sequence *s = (kua__sequence *)rec;
     assert(!s->input && !s->layer);
     kua__rng rng = kua__rng_make(world->seed, 1);
+    KUA__TRY(kua__partner_fit(s, world, monitor));
     KUA__TRY(fit_whitening(s, world));
     KUA__TRY(kua__sequence_make_body(s, &rng));
     kua__sequence_domain domain = {&world->side, &world->train, &world->valid};
@@ -134,13 +139,30 @@ kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
 
 /* ---- transfer ---- */
 
+/* What was chosen for the source's domain is to be chosen anew. */
+static kua_status reset_choices(json_t *settings)
+{
+    static const char *const keys[] = {"repeat_weight",  "repeat_half_life", "repeat_power",
+                                       "partner_weight", "partner_settings", "blind_epochs"};
+    json_t *known = NULL;
+    KUA__TRY(kua__json_parse("sequence", SETTINGS, sizeof(SETTINGS) - 1, &known));
+    int failed = 0;
+    for (size_t i = 0; i < KUA__COUNT(keys); i++)
+        failed |=
+            json_object_set(settings, keys[i], json_array_get(json_object_get(known, keys[i]), 0));
+    json_decref(known);
+    return failed ? kua__fail_nomem(1, "a recommender's settings") : KUA_OK;
+}
+
 /* `settings` over the source's, but with the source's shapes. */
 static kua_status merged_settings(const json_t *settings, const kua__rec *source, json_t **out)
 {
     static const char *const shapes[] = {"dim",      "layers", "heads",
                                          "widening", "maxlen", "text_dim"};
     json_t *merged = *out = kua__sequence_copy_settings(source->settings);
-    int failed = !merged || (settings && json_object_update(merged, (json_t *)settings));
+    if (!merged) return kua__fail_nomem(1, "a recommender's settings");
+    KUA__TRY(reset_choices(merged));
+    int failed = settings && json_object_update(merged, (json_t *)settings);
     for (size_t i = 0; i < KUA__COUNT(shapes) && !failed; i++)
         failed = json_object_set(merged, shapes[i], json_object_get(source->settings, shapes[i]));
     return failed ? kua__fail_nomem(1, "a recommender's settings") : KUA_OK;
@@ -173,6 +195,7 @@ static kua_status fit_with_body(kua__sequence *s, const kua__world *world,
                                 const kua_monitor *monitor)
 {
     kua__rng rng = kua__rng_make(world->seed, 1);
+    KUA__TRY(kua__partner_fit(s, world, monitor));
     if (source->whitening.k) KUA__TRY(kua__whitening_copy(&s->whitening, &source->whitening));
     KUA__TRY(kua__sequence_make_body(s, &rng));
     take_body(s, source, mode);
@@ -222,6 +245,8 @@ static kua_status score_part(const kua__sequence *s, const kua__query *queries, 
     KUA__TRY(kua__sequence_encode(s, s->input, n_items, history, n, false, state));
     KUA__TRY(
         kua__gemm(false, true, n, n_items, dim, 1, state, dim, s->output, dim, 0, scores, n_items));
+    if (s->partner && s->partner_weight > 0)
+        KUA__TRY(kua__partner_add(s->partner, queries, n, s->partner_weight, scores));
     for (size_t i = 0; i < n; i++)
         finish_scores(s, &queries[i], count, scores + i * n_items);
     return KUA_OK;
@@ -327,12 +352,12 @@ static kua_status with_tensors(const kua__sequence *s, const char *folder,
 
 static json_t *describe(const kua__sequence *s)
 {
-    return json_pack("{s:i,s:s,s:O,s:O,s:{s:f,s:f,s:f,s:f},s:I,s:I,s:I}", "format", FORMAT,
+    return json_pack("{s:i,s:s,s:O,s:O,s:f,s:{s:f,s:f,s:f,s:f},s:I,s:I,s:I}", "format", FORMAT,
                      "recommender", "sequence", "settings", s->rec.settings, "facts", s->rec.facts,
-                     "repeat", "weight", s->repeat.weight, "half_life", s->repeat.half_life,
-                     "decay", s->repeat.decay, "power", s->repeat.power, "items",
-                     (json_int_t)s->rec.n_items, "text", (json_int_t)s->whitening.dim, "components",
-                     (json_int_t)s->whitening.k);
+                     "partner_weight", s->partner_weight, "repeat", "weight", s->repeat.weight,
+                     "half_life", s->repeat.half_life, "decay", s->repeat.decay, "power",
+                     s->repeat.power, "items", (json_int_t)s->rec.n_items, "text",
+                     (json_int_t)s->whitening.dim, "components", (json_int_t)s->whitening.k);
 }
 
 static kua_status save(const kua__rec *rec, const char *folder)
@@ -346,13 +371,14 @@ static kua_status save(const kua__rec *rec, const char *folder)
     kua_status st = json && path ? kua__json_save(path, json) : kua__fail_nomem(1, "a model");
     json_decref(json);
     kua__free(path);
-    return st;
+    return st ? st : kua__partner_save(s, folder);
 }
 
 /* The part of model.json that has numbers. */
 typedef struct header {
     int64_t format, items, text, components;
     kua__repeat_term repeat;
+    double partner_weight;
 } header;
 
 static kua_status read_repeat(const char *path, const json_t *json, kua__repeat_term *term)
@@ -378,6 +404,7 @@ static kua_status read_header(const char *path, const json_t *json, size_t n_ite
     KUA__TRY(kua__json_int(path, json, "text", 0, 65536, &h->text));
     KUA__TRY(kua__json_int(path, json, "components", 0, h->text, &h->components));
     KUA__TRY(read_repeat(path, json, &h->repeat));
+    KUA__TRY(kua__json_real_or(path, json, "partner_weight", 0, 1e6, 0, &h->partner_weight));
     if (!json_is_object(json_object_get(json, "settings")))
         return kua__fail(KUA_FORMAT, "%s: settings is missing", path);
     return KUA_OK;
@@ -390,6 +417,7 @@ static kua_status make_shapes(kua__sequence *s, const header *h)
     kua__rng rng = kua__rng_make(0, 0);
     s->rec.n_items = (size_t)h->items;
     s->repeat = h->repeat;
+    s->partner_weight = h->partner_weight;
     KUA__TRY(KUA__NEW_ARRAY(&s->input, n, "item vectors"));
     KUA__TRY(KUA__NEW_ARRAY(&s->output, n, "item vectors"));
     KUA__TRY(KUA__NEW_ARRAY(&s->popularity, s->rec.n_items, "item counts"));
@@ -447,6 +475,7 @@ static kua_status load(const char *folder, const kua__world *world, kua__rec **o
     char *path = kua__path_join(folder, "model.json");
     kua_status st = path ? kua__json_load(path, &json) : kua__fail_nomem(1, "a path");
     if (!st) st = load_described(folder, path, json, world->train.log->n_items, &s);
+    if (!st) st = kua__partner_load(s, folder, world);
     json_decref(json);
     kua__free(path);
     if (st)

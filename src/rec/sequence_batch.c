@@ -47,6 +47,38 @@ size_t kua__run_drawn_items(const kua__run *r, size_t d)
     return (size_t)negatives < n_items ? (size_t)negatives : 0;
 }
 
+/* again[i]: the user had event i's item before. */
+static kua_status mark_again(const kua__cut *cut, uint8_t *again)
+{
+    const kua__log *log = cut->log;
+    uint32_t *last = NULL; /* [n_items] number + 1 of the last user who had the item */
+    KUA__TRY(KUA__NEW_ZEROED(&last, log->n_items, "item counts"));
+    for (size_t u = 0; u < log->n_users; u++) {
+        for (size_t i = log->user_at[u]; i < cut->end[u]; i++) {
+            again[i] = last[log->item[i]] == u + 1;
+            last[log->item[i]] = (uint32_t)u + 1;
+        }
+    }
+    kua__free(last);
+    return KUA_OK;
+}
+
+static kua_status plan_targets(kua__run *r)
+{
+    KUA__TRY(KUA__NEW_ZEROED(&r->again, r->n_domains, "repeated events"));
+    for (size_t d = 0; d < r->n_domains && r->s->options.new_targets; d++) {
+        KUA__TRY(KUA__NEW_ZEROED(&r->again[d], r->domain[d].train->log->n_events, "repeats"));
+        KUA__TRY(mark_again(r->domain[d].train, r->again[d]));
+    }
+    return KUA_OK;
+}
+
+/* Whether event k of a window of domain d is to be predicted. */
+static bool is_target(const kua__run *r, size_t d, const kua__window *w, size_t k)
+{
+    return !r->again[d] || !r->again[d][(size_t)(w->item - r->domain[d].train->log->item) + k];
+}
+
 static kua_status plan_draws(kua__run *r)
 {
     KUA__TRY(KUA__NEW_ZEROED(&r->share, r->n_domains, "item shares"));
@@ -55,8 +87,11 @@ static kua_status plan_draws(kua__run *r)
         if (kua__run_drawn_items(r, d) == 0) continue;
         KUA__TRY(KUA__NEW_ZEROED(&r->share[d], r->domain[d].train->log->n_items, "item shares"));
         for (size_t w = r->window_at[d]; w < r->window_at[d + 1]; w++) {
-            for (size_t k = 1; k < r->window[w].n; k++, events++)
+            for (size_t k = 1; k < r->window[w].n; k++) {
+                if (!is_target(r, d, &r->window[w], k)) continue;
                 r->share[d][r->window[w].item[k]] += 1;
+                events++;
+            }
         }
         for (size_t i = 0; i < r->domain[d].train->log->n_items && events; i++)
             r->share[d][i] /= (float)events;
@@ -78,6 +113,7 @@ kua_status kua__run_plan_windows(kua__run *r)
     r->at = r->token + 2 * tokens;
     r->input = r->token + 3 * tokens;
     r->target = r->token + 4 * tokens;
+    KUA__TRY(plan_targets(r));
     return plan_draws(r);
 }
 
@@ -121,7 +157,7 @@ size_t kua__run_fill_batch(kua__run *r, const kua__batch *b)
     for (size_t i = 0; i < b->n; i++) {
         const kua__window *w = &r->window[r->order[b->first + i]];
         for (uint32_t k = 0; k < w->n; k++) {
-            if (k + 1 < w->n) {
+            if (k + 1 < w->n && is_target(r, b->domain, w, k + 1)) {
                 r->input[n_inputs] = (uint32_t)n;
                 r->target[n_inputs++] = w->item[k + 1];
             }
@@ -141,6 +177,9 @@ void kua__run_release_batches(kua__run *r)
     kua__free(r->batch);
     kua__free(r->batch_order);
     kua__free(r->token);
+    for (size_t d = 0; r->again && d < r->n_domains; d++)
+        kua__free(r->again[d]);
+    kua__free(r->again);
     for (size_t d = 0; r->share && d < r->n_domains; d++)
         kua__free(r->share[d]);
     kua__free(r->share);

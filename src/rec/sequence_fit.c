@@ -15,6 +15,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "rec/sequence_run.h"
 #include "tensor/kernels.h"
 
@@ -28,8 +29,8 @@ static kua__var *loss_of(kua__run *r, const kua__batch *b, kua__var *h, size_t n
     size_t d = b->domain, drawn = kua__run_drawn_items(r, d),
            n_items = r->domain[d].train->log->n_items;
     if (drawn == 0) {
-        kua__var *table = kua__sequence_table(t, r->s, d);
-        return kua__softmax_loss(t, h, kua__l2_normalize(t, table, 1e-12f), r->target);
+        kua__var *table = kua__l2_normalize(t, kua__sequence_table(t, r->s, d), 1e-12f);
+        return kua__softmax_loss(t, h, table, r->target);
     }
     kua__candidates some = kua__draw_candidates(t, n_items, r->share[d], drawn, r->target, n);
     if (!some.item) return NULL;
@@ -113,8 +114,8 @@ static double largest(const double *x, size_t n, size_t *at)
 /* Domain d at the border of its training. *term: the best repeat term; its weight is 0 where nobody
  * buys again. *ndcg: what training is judged by. Where people buy again, that is half of what the
  * model finds anew and half of what it finds with the term's help: neither alone is a basket. */
-static kua_status judge_domain(const kua__run *r, size_t d, const float *input, const float *output,
-                               kua__repeat_term *term, double *ndcg)
+static kua_status judge_domain(kua__run *r, size_t d, const float *input, const float *output,
+                               double partner_weight, kua__repeat_term *term, double *ndcg)
 {
     kua__repeat_term choice[KUA__REPEAT_CHOICES];
     double all[KUA__REPEAT_CHOICES];
@@ -125,6 +126,7 @@ static kua_status judge_domain(const kua__run *r, size_t d, const float *input, 
                                  .user = r->user[d],
                                  .n = r->n_users[d],
                                  .rate = r->s->rate,
+                                 .partner_weight = partner_weight,
                                  .all = all};
     bool repeats = d == 0 && r->repeats;
     if (repeats) trial.term = choice;
@@ -134,6 +136,7 @@ static kua_status judge_domain(const kua__run *r, size_t d, const float *input, 
     if (!repeats) return KUA_OK;
     *ndcg = 0.5 * (trial.fresh + largest(all, trial.n_terms, &best));
     *term = choice[best];
+    snprintf(r->parts, sizeof(r->parts), " (new %.4f, all %.4f)", trial.fresh, all[best]);
     return KUA_OK;
 }
 
@@ -148,7 +151,7 @@ static kua_status validate(kua__run *r, double *out)
         double ndcg = 0;
         if (r->n_users[d] == 0) continue;
         KUA__TRY(kua__sequence_tables(r->s, d, r->table, output));
-        KUA__TRY(judge_domain(r, d, r->table, output, &term, &ndcg));
+        KUA__TRY(judge_domain(r, d, r->table, output, 0, &term, &ndcg));
         sum += ndcg;
         counted++;
     }
@@ -206,8 +209,9 @@ static kua_status note(kua__run *r, size_t number, double loss, double ndcg, dou
                               ndcg, "seconds", seconds);
     if (!point || json_array_append_new(r->curve, point))
         return kua__fail_nomem(1, "a training curve");
-    kua__log_line(r->monitor, KUA_LOG_INFO, "sequence: epoch %zu: loss %.4f, ndcg@10 %.4f, %.1f s",
-                  number, loss, ndcg, seconds);
+    kua__log_line(r->monitor, KUA_LOG_INFO,
+                  "sequence: epoch %zu: loss %.4f, ndcg@10 %.4f%s, %.1f s", number, loss, ndcg,
+                  r->parts, seconds);
     return KUA_OK;
 }
 
@@ -251,29 +255,39 @@ static kua_status train_blind(kua__run *r)
 
 /* ---- after training ---- */
 
-/* The term that validation likes best; without validation, what the settings say. */
-static kua_status choose_repeat_term(kua__run *r)
+/* What the settings say, and something sensible where they leave it open. */
+static void begin_mixture(kua__run *r)
 {
     kua__sequence *s = r->s;
-    double ndcg;
     s->repeat = s->options.repeat;
     if (s->repeat.weight < 0 || !r->repeats) s->repeat.weight = 0;
     if (s->repeat.half_life < 0 || !has_clock(r)) s->repeat.half_life = has_clock(r) ? 120 : 0;
     if (s->repeat.power < 0) s->repeat.power = 0.5;
-    if (!r->repeats || r->n_users[0] == 0) return KUA_OK;
-    return judge_domain(r, 0, s->input, s->output, &s->repeat, &ndcg);
+    s->partner_weight = KUA__MAX(s->options.partner_weight, 0);
 }
 
-static void count_items(const kua__cut *cut, float *popularity)
+/* The partner's weight and the repeat term that validation likes best. */
+static kua_status choose_mixture(kua__run *r)
 {
-    const kua__log *log = cut->log;
-    memset(popularity, 0, log->n_items * sizeof(*popularity));
-    for (size_t u = 0; u < log->n_users; u++) {
-        for (size_t i = log->user_at[u]; i < cut->end[u]; i++)
-            popularity[log->item[i]] += 1;
+    static const double weights[] = {0, 0.5, 1, 2, 3, 4, 6, 8, 12};
+    kua__sequence *s = r->s;
+    bool choose = s->partner && s->options.partner_weight < 0;
+    double best = -1;
+    begin_mixture(r);
+    if (r->n_users[0] == 0 || (!r->repeats && !choose)) return KUA_OK;
+    for (size_t w = 0; w < (choose ? KUA__COUNT(weights) : 1); w++) {
+        double ndcg, weight = choose ? weights[w] : s->partner_weight;
+        kua__repeat_term term = s->repeat;
+        KUA__TRY(judge_domain(r, 0, s->input, s->output, weight, &term, &ndcg));
+        kua__log_line(r->monitor, KUA_LOG_INFO, "sequence: partner %g: ndcg@10 %.4f%s", weight,
+                      ndcg, r->parts);
+        if (ndcg <= best) continue;
+        best = ndcg;
+        s->partner_weight = weight;
+        s->repeat = term;
     }
-    for (size_t i = 0; i < log->n_items; i++)
-        popularity[i] = log1pf(popularity[i]);
+    r->best_ndcg = best;
+    return KUA_OK;
 }
 
 static kua_status make_ready(kua__run *r)
@@ -283,10 +297,25 @@ static kua_status make_ready(kua__run *r)
     s->rec.n_items = n_items;
     KUA__TRY(KUA__NEW_ARRAY(&s->input, n, "item vectors"));
     KUA__TRY(KUA__NEW_ARRAY(&s->output, n, "item vectors"));
-    KUA__TRY(KUA__NEW_ARRAY(&s->popularity, n_items, "item counts"));
     KUA__TRY(kua__sequence_tables(s, 0, s->input, s->output));
-    count_items(r->domain[0].train, s->popularity);
-    return choose_repeat_term(r);
+    return choose_mixture(r);
+}
+
+/* What a later fit on more data, without validation, should be given. */
+static kua_status tell_chosen(kua__run *r)
+{
+    const kua__sequence *s = r->s;
+    json_t *chosen =
+        json_pack("{s:I,s:f,s:f,s:f,s:f}", "blind_epochs", (json_int_t)KUA__MAX(r->best_epoch, 1),
+                  "repeat_weight", s->repeat.weight, "repeat_half_life", s->repeat.half_life,
+                  "repeat_power", s->repeat.power, "partner_weight", s->partner_weight);
+    const json_t *of_partner = s->partner ? json_object_get(s->partner->facts, "chosen") : NULL;
+    char *text = of_partner ? kua__json_dumps(of_partner, JSON_COMPACT) : NULL;
+    int failed = !chosen || (of_partner && !text);
+    if (text) failed |= json_object_set_new(chosen, "partner_settings", json_string(text));
+    kua__free(text);
+    failed |= json_object_set_new(s->rec.facts, "chosen", chosen);
+    return failed ? kua__fail_nomem(1, "facts about training") : KUA_OK;
 }
 
 static kua_status tell_facts(kua__run *r)
@@ -299,14 +328,7 @@ static kua_status tell_facts(kua__run *r)
     failed |= json_object_set_new(facts, "parameters",
                                   json_integer((json_int_t)kua__params_count(&r->s->params)));
     failed |= json_object_set(facts, "curve", r->curve);
-    /* what a later fit on more data, without validation, should be given */
-    const kua__repeat_term *term = &r->s->repeat;
-    json_t *chosen =
-        json_pack("{s:I,s:f,s:f,s:f}", "blind_epochs", (json_int_t)KUA__MAX(r->best_epoch, 1),
-                  "repeat_weight", term->weight, "repeat_half_life", term->half_life,
-                  "repeat_power", term->power);
-    failed |= json_object_set_new(facts, "chosen", chosen);
-    return failed ? kua__fail_nomem(1, "facts about training") : KUA_OK;
+    return failed ? kua__fail_nomem(1, "facts about training") : tell_chosen(r);
 }
 
 static kua_status make_items(kua__run *r)
@@ -328,6 +350,25 @@ static kua_status make_items(kua__run *r)
         KUA__TRY(
             kua__whitening_apply(&s->whitening, r->domain[d].side->vector, items->n, items->text));
     }
+    return KUA_OK;
+}
+
+/* log(1 + buyers): one household that buys baby food every week says nothing about the others. */
+static kua_status count_buyers(const kua__cut *cut, float *popularity)
+{
+    const kua__log *log = cut->log;
+    uint32_t *last = NULL; /* [n_items] number + 1 of the last buyer seen */
+    KUA__TRY(KUA__NEW_ZEROED(&last, log->n_items, "item counts"));
+    memset(popularity, 0, log->n_items * sizeof(*popularity));
+    for (size_t u = 0; u < log->n_users; u++) {
+        for (size_t i = log->user_at[u]; i < cut->end[u]; i++) {
+            popularity[log->item[i]] += last[log->item[i]] != u + 1;
+            last[log->item[i]] = (uint32_t)u + 1;
+        }
+    }
+    for (size_t i = 0; i < log->n_items; i++)
+        popularity[i] = log1pf(popularity[i]);
+    kua__free(last);
     return KUA_OK;
 }
 
@@ -357,6 +398,8 @@ static kua_status plan(kua__run *r)
     if (!r->curve) return kua__fail_nomem(1, "a training curve");
     KUA__TRY(make_items(r));
     KUA__TRY(kua__run_plan_windows(r));
+    KUA__TRY(KUA__NEW_ARRAY(&r->s->popularity, r->domain[0].train->log->n_items, "item counts"));
+    KUA__TRY(count_buyers(r->domain[0].train, r->s->popularity));
     KUA__TRY(plan_validation(r));
     if (o->averaging > 0) KUA__TRY(kua__ema_init(&r->average, &r->s->params, average_decay(r)));
     return kua__tape_create(&(kua__tape_options){.seed = r->seed, .bf16 = o->bf16}, &r->tape);

@@ -55,6 +55,25 @@ static kua_status read_fields(const json_t *settings, const field *fields, size_
     return KUA_OK;
 }
 
+static kua_status read_targets(const json_t *settings, kua__sequence_options *o)
+{
+    const char *targets = json_string_value(json_object_get(settings, "targets"));
+    o->new_targets = kua__streq(targets, "new");
+    if (!o->new_targets && !kua__streq(targets, "all"))
+        return kua__fail(KUA_INVALID, "sequence: targets is \"%s\", must be all or new", targets);
+    return KUA_OK;
+}
+
+static kua_status check_partner(const json_t *settings)
+{
+    const char *name = json_string_value(json_object_get(settings, "partner"));
+    if (kua__streq(name, "none")) return KUA_OK;
+    if (name && kua__rec_find(name) && kua__rec_find(name) != &kua__rec_sequence) return KUA_OK;
+    return kua__fail(KUA_INVALID,
+                     "sequence: partner is \"%s\", must be none or a simple recommender",
+                     name ? name : "");
+}
+
 static kua_status read_items(const json_t *settings, kua__sequence_options *o)
 {
     const char *items = json_string_value(json_object_get(settings, "items"));
@@ -105,6 +124,9 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
     o->negatives = (int64_t)negatives;
     o->bf16 = number(settings, "bf16") != 0;
     KUA__TRY(read_items(settings, o));
+    KUA__TRY(read_targets(settings, o));
+    KUA__TRY(check_partner(settings));
+    KUA__TRY(ranged(settings, "partner_weight", -1, 1e6, &o->partner_weight));
     if (o->dim % o->heads)
         return kua__fail(KUA_INVALID, "sequence: dim is %zu, must be a multiple of heads, %zu",
                          o->dim, o->heads);
@@ -162,6 +184,7 @@ void kua__sequence_free(kua__rec *rec)
     kua__free(s->output);
     kua__free(s->popularity);
     kua__free(s->rate);
+    kua__rec_free(s->partner);
     json_decref(s->rec.settings);
     json_decref(s->rec.facts);
     kua__free(s);

@@ -7,7 +7,7 @@
 
 typedef struct kua__sequence_options {
     size_t dim, layers, heads, widening, maxlen, text_dim;
-    bool use_text, use_ids, bf16;
+    bool use_text, use_ids, new_targets, bf16;
     size_t epochs, blind_epochs, patience, batch_tokens, epoch_tokens, warmup, valid_users;
     int64_t negatives; /* < 0: as the number of items asks */
     float dropout, text_dropout, lr, body_lr, weight_decay, beta2, clip, tau, input_scale, id_std,
@@ -15,6 +15,7 @@ typedef struct kua__sequence_options {
     struct kua__repeat_term {
         double weight, half_life, decay, power; /* < 0: to be chosen on validation */
     } repeat;
+    double partner_weight; /* < 0: to be chosen */
 } kua__sequence_options;
 
 typedef struct kua__repeat_term kua__repeat_term;
@@ -49,9 +50,11 @@ typedef struct kua__sequence {
     size_t n_domains;
     /* what scoring needs, of the target domain */
     float *input, *output; /* [n_items, dim]: item vectors, and the same at length 1 */
-    float *popularity;     /* [n_items]: log(1 + events), for empty histories */
+    float *popularity;     /* [n_items]: log(1 + buyers), for empty histories */
     float *rate;           /* [n_items]: how often an item's buyers buy it again, over the mean */
     kua__repeat_term repeat;
+    kua__rec *partner; /* a simple recommender whose scores are mixed in; NULL: none */
+    double partner_weight;
 } kua__sequence;
 
 /* ---- sequence_text.c ---- */
@@ -113,6 +116,16 @@ double kua__repeat_share(const kua__cut *cut);
 /* The terms to choose from, at most KUA__REPEAT_CHOICES; numbers that are given stay. */
 size_t kua__repeat_choices(const kua__repeat_term *given, bool clock, kua__repeat_term *out);
 
+/* ---- sequence_partner.c ---- */
+
+/* Fits the recommender that the setting `partner` names, if any. */
+kua_status kua__partner_fit(kua__sequence *s, const kua__world *world, const kua_monitor *monitor);
+/* scores[n, n_items] += weight times its scores, whose largest in each row is 1. */
+kua_status kua__partner_add(const kua__rec *partner, const kua__query *queries, size_t n,
+                            double weight, float *scores);
+kua_status kua__partner_save(const kua__sequence *s, const char *folder);
+kua_status kua__partner_load(kua__sequence *s, const char *folder, const kua__world *world);
+
 /* ---- sequence_valid.c ---- */
 
 /* What is measured at the border between train and valid of a domain. */
@@ -124,6 +137,7 @@ typedef struct kua__sequence_trial {
     const kua__repeat_term *term; /* [n_terms], where people buy again; else NULL */
     size_t n_terms;
     const float *rate;
+    double partner_weight; /* of s->partner's scores */
     /* results, NDCG@10 */
     double fresh; /* over users who got something new: items of the history are left out */
     double *all;  /* [n_terms] everything counts, with that term */

@@ -40,6 +40,8 @@ typedef struct kua__run {
     float *
         *share; /* [n_domains][n_items]: of the targets, where the softmax is sampled; else NULL */
 
+    uint8_t **again; /* [n_domains][n_events]: not a target; NULL: all are */
+
     uint32_t **user; /* [n_domains] of validation */
     size_t *n_users;
     bool repeats; /* of the first domain */
@@ -48,6 +50,7 @@ typedef struct kua__run {
     double best_ndcg;
     size_t best_epoch;
     json_t *curve;
+    char parts[48]; /* of the last validation, for the log */
 } kua__run;
 
 /* ---- sequence_batch.c ---- */

@@ -178,10 +178,22 @@ static kua_status score_block(const kua__sequence *s, const kua__sequence_trial 
     bool bf16 = s->options.bf16;
     KUA__TRY(kua__sequence_encode(s, trial->input, n_items, history, n, bf16, state));
     if (bf16)
-        return kua__gemm_bf16(false, true, n, n_items, dim, state, dim, trial->output, dim, 0,
-                              scores, n_items);
-    return kua__gemm(false, true, n, n_items, dim, 1, state, dim, trial->output, dim, 0, scores,
-                     n_items);
+        KUA__TRY(kua__gemm_bf16(false, true, n, n_items, dim, state, dim, trial->output, dim, 0,
+                                scores, n_items));
+    else
+        KUA__TRY(kua__gemm(false, true, n, n_items, dim, 1, state, dim, trial->output, dim, 0,
+                           scores, n_items));
+    return KUA_OK;
+}
+
+static kua_status add_partner(const block *b, size_t n, float *scores)
+{
+    const kua__sequence_trial *trial = b->trial;
+    kua__query query[BLOCK];
+    if (!b->s->partner || trial->partner_weight <= 0) return KUA_OK;
+    for (size_t i = 0; i < n; i++)
+        query[i] = (kua__query){.user = b->user[i], .now = b->now, .target = b->history[i]};
+    return kua__partner_add(b->s->partner, query, n, trial->partner_weight, scores);
 }
 
 static kua_status try_blocks(block *b, kua__sequence_trial *trial, float *state, float *scores)
@@ -196,6 +208,7 @@ static kua_status try_blocks(block *b, kua__sequence_trial *trial, float *state,
         for (size_t i = 0; i < n; i++)
             history[i] = kua__cut_history(trial->domain->train, b->user[i]);
         KUA__TRY(score_block(b->s, trial, history, n, state, scores));
+        KUA__TRY(add_partner(b, n, scores));
         kua__parallel_chunks(n, 8, users_task, b);
         for (size_t i = 0; i < n; i++) {
             counted += !isnan(b->fresh[i]);
