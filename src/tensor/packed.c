@@ -60,6 +60,10 @@ struct kua__lane {
     size_t part_room;
 };
 
+/* Held while oneDNN makes primitives. Its cache of them (2.6.3) compares keys that another thread
+ * is still at work on: ThreadSanitizer finds it. Executing needs no lock. */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t engine; /* written once under engine_once; NULL: oneDNN gave none */
 
@@ -258,7 +262,9 @@ kua_status kua__packed_create(const kua__packed_options *options, kua__packed **
     w->out = w->whole.cols = options->out;
     w->in = options->in;
     w->epilogue = options->epilogue;
+    pthread_mutex_lock(&making);
     kua_status st = pack(w, options);
+    pthread_mutex_unlock(&making);
     if (st)
         kua__packed_free(w);
     else
@@ -369,7 +375,9 @@ static kua_status plan_get(kua__lane *lane, const plan *key, const range *r, pla
         plan *p = NULL;
         KUA__TRY(KUA__NEW_ZEROED(&p, 1, "a plan of a product"));
         *p = *key;
+        pthread_mutex_lock(&making);
         kua_status st = plan_build(p, r);
+        pthread_mutex_unlock(&making);
         if (st) {
             plan_free(p);
             return st;
