@@ -30,8 +30,8 @@ kua_status kua__again_finish(const kua__again *again, const kua__query *query, s
 
 #define KUA__AGAIN_SETTINGS                                                                        \
     "\"again\": [\"auto\", \"weight of what the user bought before; 0: none\"],"                   \
-    "\"again_half_life\": [180, \"days after which such a purchase counts half\"],"                \
+    "\"again_half_life\": [\"auto\", \"days after which such a purchase counts half\"],"           \
     "\"again_decay\": [0.98, \"its weight per event after it, where there is no clock\"],"         \
-    "\"again_power\": [0.5, \"of the share of an item's buyers who buy it again\"]"
+    "\"again_power\": [\"auto\", \"of the share of an item's buyers who buy it again\"]"
 
 #endif

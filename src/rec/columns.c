@@ -22,7 +22,8 @@
  * smallest degree exceeds a share of the rows that are left (WORTH): from there the dense inverse
  * is cheaper. In a matrix without empty rows it ends at once, and all is dense.
  *
- * Memory: n^2 / 8 bytes of connections (freed before the rest), n2^2 floats for S, n1 n2 for P12.
+ * Memory: n^2 / 8 bytes of connections (freed before the rest) and n2 max(n1, n2) floats: a chunk
+ * of columns of P22 is read by nobody once its columns of P12 are made, so these take its place.
  *
  * George and Liu, "The evolution of the minimum degree ordering algorithm", 1989.
  */
@@ -53,7 +54,6 @@ typedef struct sparse {
     float *d; /* [n1] */
     size_t nonzeros, room;
     float *s;           /* [n2, n2] S, then P22 */
-    float *p12;         /* [n1, n2] */
     float *scratch;     /* [threads, n] or [threads, n, WIDTH] */
     kua_status *status; /* [threads] */
 } sparse;
@@ -284,7 +284,7 @@ static kua_status make_schur(sparse *s)
 {
     schur c = {.s = s};
     kua_status st = list_rows(&c);
-    if (!st) st = KUA__NEW_ARRAY(&s->s, s->n2 * s->n2, "a dense matrix");
+    if (!st) st = KUA__NEW_ARRAY(&s->s, KUA__MAX(s->n1, s->n2) * s->n2, "a dense matrix");
     if (!st) kua__parallel_chunks(s->n2, 16, schur_rows, &c);
     kua__free(c.at);
     kua__free(c.column);
@@ -314,7 +314,7 @@ static void dense_columns(void *ctx, int thread, size_t first, size_t last)
         memcpy(x + (s->n1 + i) * WIDTH, s->s + i * s->n2 + first, width * sizeof(*x));
     solve_back(s, x);
     for (size_t k = 0; k < s->n1; k++)
-        memcpy(s->p12 + k * s->n2 + first, x + k * WIDTH, width * sizeof(*x));
+        memcpy(s->s + k * s->n2 + first, x + k * WIDTH, width * sizeof(*x));
     s->problem->columns(s->problem->ctx, s->n1 + first, width, x);
 }
 
@@ -343,7 +343,7 @@ static void sparse_columns(void *ctx, int thread, size_t first, size_t last)
     solve_forward(s, first, last, x);
     for (size_t i = 0; i < s->n2; i++) {
         for (size_t c = 0; c < width; c++)
-            x[(s->n1 + i) * WIDTH + c] = s->p12[(first + c) * s->n2 + i];
+            x[(s->n1 + i) * WIDTH + c] = s->s[(first + c) * s->n2 + i];
     }
     solve_back(s, x);
     s->problem->columns(s->problem->ctx, first, width, x);
@@ -355,7 +355,6 @@ static kua_status make_columns(sparse *s, const kua_monitor *monitor)
     s->scratch = NULL;
     size_t threads = (size_t)kua__threads();
     KUA__TRY(KUA__NEW_ARRAY(&s->scratch, threads * s->n * WIDTH, "columns"));
-    KUA__TRY(KUA__NEW_ARRAY(&s->p12, s->n1 * s->n2, "a dense matrix"));
     kua__parallel_chunks(s->n2, WIDTH, dense_columns, s);
     KUA__TRY(kua__progress(monitor, "weights", s->n2, s->n + 1));
     kua__parallel_chunks(s->n1, WIDTH, sparse_columns, s);
@@ -372,7 +371,9 @@ kua_status kua__inverse_columns(kua__columns_problem *problem, const kua_monitor
     KUA__GOTO(st, find_order(&s));
     KUA__GOTO(st, factor_sparse(&s));
     KUA__GOTO(st, make_schur(&s));
+    double start = kua__seconds();
     KUA__GOTO(st, kua__inverse_spd(s.s, s.n2, s.n2, monitor));
+    problem->dense_seconds = kua__seconds() - start;
     st = make_columns(&s, monitor);
 done:
     kua__free(s.bits);
@@ -383,7 +384,6 @@ done:
     kua__free(s.value);
     kua__free(s.d);
     kua__free(s.s);
-    kua__free(s.p12);
     kua__free(s.scratch);
     return st;
 }

@@ -24,6 +24,7 @@ typedef struct kua__columns_problem {
     void *ctx;
     uint32_t *order; /* [n] result: which row stands at place k; known before `columns` is called */
     size_t n_sparse; /* result: how many rows were eliminated one by one */
+    double dense_seconds; /* result: time of the dense inverse of the others */
 } kua__columns_problem;
 
 /* KUA_INVALID: not positive definite. */

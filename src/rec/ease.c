@@ -148,6 +148,18 @@ static void take_columns(void *ctx, size_t first, size_t width, const float *x)
     }
 }
 
+/* What the last inverse cost, for reports and benchmarks. */
+static kua_status note_speed(ease *e, const kua__columns_problem *p, double seconds)
+{
+    double dense = (double)(p->n - p->n_sparse);
+    json_t *facts = json_pack("{s:f, s:I, s:I, s:f}", "seconds", seconds, "items", (json_int_t)p->n,
+                              "sparse_items", (json_int_t)p->n_sparse, "dense_gflops",
+                              dense * dense * dense / p->dense_seconds / 1e9);
+    if (json_object_set_new(e->base.rec.facts, "inverse", facts))
+        return kua__fail_nomem(64, "a model's facts");
+    return KUA_OK;
+}
+
 static kua_status solve_weights(ease *e, const kua_monitor *monitor)
 {
     solve s = {.e = e};
@@ -157,7 +169,7 @@ static kua_status solve_weights(ease *e, const kua_monitor *monitor)
     kua_status st = KUA__NEW_ARRAY(&s.item, e->n, "item places");
     if (!st) st = KUA__NEW_ARRAY(&order, e->n, "item places");
     if (!st) memcpy(s.item, e->item, e->n * sizeof(*s.item));
-    kua__columns_problem problem = {e->n, gram_row, take_columns, &s, order, 0};
+    kua__columns_problem problem = {e->n, gram_row, take_columns, &s, order, 0, 0};
     if (!st) st = kua__inverse_columns(&problem, monitor);
     for (size_t k = 0; !st && k < e->n; k++)
         e->item[k] = s.item[order[k]];
@@ -165,10 +177,7 @@ static kua_status solve_weights(ease *e, const kua_monitor *monitor)
     kua__free(s.item);
     kua__free(order);
     if (st) return st;
-    json_object_set_new(e->base.rec.facts, "solve_seconds", json_real(kua__seconds() - start));
-    json_object_set_new(e->base.rec.facts, "sparse_items",
-                        json_integer((json_int_t)problem.n_sparse));
-    return KUA_OK;
+    return note_speed(e, &problem, kua__seconds() - start);
 }
 
 static kua_status prepare(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)

@@ -28,7 +28,7 @@ static void describe(kua__rec *rec, kua__parts *parts)
     itemknn *k = (itemknn *)rec;
     bool repeats = k->base.repeats;
     kua__neighbours_parts(&k->near, "near", parts);
-    KUA__TUNE(parts, "shrink", &k->shrink, 20, 5, 20, 50)->costly = true;
+    KUA__TUNE(parts, "shrink", &k->shrink, 20, 5, 20)->costly = true;
     KUA__TUNE(parts, "user_power", &k->user_power, repeats ? .5 : 0, 0, .5)->costly = true;
     KUA__TUNE(parts, "neighbours", &k->keep, repeats ? 300 : 20, 20, 50, 100, 300);
     kua__parts_weighing(parts, &k->base, &k->weighing, .7);

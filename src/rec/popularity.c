@@ -1,10 +1,10 @@
-/* popularity.c - what sells: buyers (or purchases) per item, older ones counting less where the
- * domain has a clock.
+/* popularity.c - what sells: purchases per item, a user's repeated and older ones counting less.
  *
- *     score(item) = sum over its buyers of 2^(-age of their newest purchase / half_life)
- *     score(item) = sum over its purchases of 2^(-age / half_life)               purchases = 1
+ *     score(item) = sum over users of n                     counts 0   n: the user's purchases of
+ * it, sum over users of log(1 + n)            counts 1   each weighing sum over users of the newest
+ * one        counts 2   2^(-age / half_life)
  *
- * The two differ where people buy again: a few households with a pet make its food a bestseller by
+ * These differ where people buy again: a few households with a pet make its food a bestseller by
  * purchases, but nobody else wants it.
  */
 #include <assert.h>
@@ -15,8 +15,7 @@
 
 typedef struct popularity {
     kua__simple base;
-    double half_life; /* days; 0: all count alike */
-    double purchases;
+    kua__weighing weighing;
     float *score; /* [n_items] */
     size_t n;
 } popularity;
@@ -25,8 +24,9 @@ static void describe(kua__rec *rec, kua__parts *parts)
 {
     popularity *p = (popularity *)rec;
     kua__parts_array(parts, "score", KUA__F32, (void **)&p->score, &p->n);
-    KUA__TUNE(parts, "half_life", &p->half_life, 0, 0, 15, 30, 60, 120)->n *= p->base.clock;
-    KUA__TUNE(parts, "purchases", &p->purchases, 0, 0, 1)->n *= p->base.repeats;
+    KUA__TUNE(parts, "half_life", &p->weighing.half_life, 0, 0, 30, 60, 120)->n *= p->base.clock;
+    KUA__TUNE(parts, "counts", &p->weighing.counts, 1, 0, 1, 2)->n *= p->base.repeats;
+    p->weighing.decay = 1;
 }
 
 static void release(kua__rec *rec)
@@ -42,8 +42,6 @@ static kua_status create(const json_t *settings, kua__rec **out)
 static kua_status count(kua__rec *rec, const kua__world *world, const kua_monitor *monitor)
 {
     popularity *p = (popularity *)rec;
-    int newest_only = 2;
-    kua__weighing weighing = {p->half_life, 1, p->purchases > 0 ? 0 : newest_only};
     int64_t now = kua__cut_now(&world->train);
     kua__bag bag = {0};
     kua_status st = KUA_OK;
@@ -51,7 +49,7 @@ static kua_status count(kua__rec *rec, const kua__world *world, const kua_monito
     memset(p->score, 0, p->n * sizeof(*p->score));
     for (uint32_t u = 0; !st && u < world->train.log->n_users; u++) {
         kua__history history = kua__cut_history(&world->train, u);
-        st = kua__bag_fill(&bag, &history, &weighing, now, p->n);
+        st = kua__bag_fill(&bag, &history, &p->weighing, now, p->n);
         for (size_t i = 0; !st && i < bag.n; i++)
             p->score[bag.item[i]] += bag.weight[i];
     }
@@ -104,7 +102,7 @@ const kua__rec_ops kua__rec_popularity = {
     .settings =
         "{\"half_life\": [\"auto\", \"days after which a purchase counts half; 0: all count "
         "alike\"],"
-        "\"purchases\": [\"auto\", \"1: count purchases, 0: count buyers\"]}",
+        "\"counts\": [\"auto\", \"a user with n purchases counts 0: n, 1: log(1 + n), 2: once\"]}",
     .create = create,
     .fit = fit,
     .score = score,

@@ -24,7 +24,7 @@ kua__tunable *kua__parts_tunable(kua__parts *p, const char *key, double *value, 
     assert(p->n_tunables < KUA__TUNABLES_MAX && n <= KUA__CANDIDATES_MAX);
     kua__tunable *t = &p->tunable[p->n_tunables++];
     *t = (kua__tunable){.key = key, .value = value, .n = n, .fallback = fallback};
-    memcpy(t->candidate, candidates, (size_t)n * sizeof(*candidates));
+    if (n) memcpy(t->candidate, candidates, (size_t)n * sizeof(*candidates));
     return t;
 }
 
@@ -42,16 +42,22 @@ void kua__parts_weighing(kua__parts *p, const kua__simple *simple, kua__weighing
 /* What every recommender has; the numbers only where its settings know them. */
 static void again_parts(kua__simple *s, kua__parts *p)
 {
-    static const double weights[] = {0, .3, 1, 3, 10};
+    static const double weights[] = {0, .3, 1, 3, 10}, lives[] = {90, 180, 360};
+    static const double powers[] = {0, .5, 1};
     kua__again *a = &s->again;
+    bool clock = s->clock, repeats = s->repeats;
     kua__parts_array(p, "again.rate", KUA__F32, (void **)&a->rate, &a->n_rate);
     kua__parts_array(p, "again.popularity", KUA__F32, (void **)&a->popularity, &a->n_popularity);
     if (!json_object_get(s->rec.settings, "again")) return;
-    kua__parts_tunable(p, "again", &a->weight, s->repeats ? 1 : 0, weights, s->repeats ? 5 : 0)
-        ->again = true;
-    kua__parts_tunable(p, "again_half_life", &a->half_life, 0, NULL, 0)->again = true;
-    kua__parts_tunable(p, "again_decay", &a->decay, 1, NULL, 0)->again = true;
-    kua__parts_tunable(p, "again_power", &a->power, .5, NULL, 0)->again = true;
+    kua__tunable *of_again[] = {
+        kua__parts_tunable(p, "again", &a->weight, repeats ? 1 : 0, weights, repeats ? 5 : 0),
+        kua__parts_tunable(p, "again_half_life", &a->half_life, clock ? 180 : 0, lives,
+                           clock && repeats ? 3 : 0),
+        kua__parts_tunable(p, "again_decay", &a->decay, 1, NULL, 0),
+        kua__parts_tunable(p, "again_power", &a->power, .5, powers, repeats ? 3 : 0),
+    };
+    for (size_t i = 0; i < KUA__COUNT(of_again); i++)
+        of_again[i]->again = true;
 }
 
 double kua__setting(const kua__rec *rec, const char *key)
@@ -111,7 +117,6 @@ kua_status kua__simple_begin(kua__rec *rec, const kua__world *world, kua__descri
     s->repeats = kua__pairs_repeat(users);
     kua__simple_parts(rec, describe, &parts);
     kua_status st = read_numbers(rec, &parts);
-    if (!st && !s->clock) s->again.half_life = 0;
     if (!st) st = kua__again_learn(&s->again, users);
     if (st) kua__pairs_release(users);
     return st;

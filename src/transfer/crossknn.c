@@ -35,7 +35,7 @@ static void describe(kua__rec *rec, kua__parts *parts)
         snprintf(prefix, sizeof(prefix), "near%u", (unsigned)i % 100);
         kua__neighbours_parts(&c->near[i], prefix, parts);
     }
-    KUA__TUNE(parts, "shrink", &c->shrink, 20, 5, 20, 50)->costly = true;
+    KUA__TUNE(parts, "shrink", &c->shrink, 20, 5, 20)->costly = true;
     KUA__TUNE(parts, "user_power", &c->user_power, repeats ? .5 : 0, 0, .5)->costly = true;
     KUA__TUNE(parts, "neighbours", &c->keep, 300, 20, 50, 100, 300);
     kua__parts_weighing(parts, &c->base, &c->weighing, .9);
