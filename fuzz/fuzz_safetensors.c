@@ -25,6 +25,8 @@ static void require_sane(const kua__safetensors *f, const kua__tensor *t, const 
     require(kua__tensor_f32(t) == NULL || kua__tensor_f32(t) == t->data);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     long live = kua__alloc_live();

@@ -1,6 +1,8 @@
-/* replay.c - runs a fuzz target over every file of the folders (or files) named on the command line.
+/* replay.c - runs a fuzz target over every file of the folders (or files) named on the command
+ * line.
  *
- * Fuzz targets are built with this main in every ordinary build, so that what a fuzzer once found stays a test.
+ * Fuzz targets are built with this main in every ordinary build, so that what a fuzzer once found
+ * stays a test.
  */
 #include <dirent.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* args.c - the command line against a command's table of options.
  *
- * Accepts "--name VALUE" and "--name=VALUE", options and words in any order, and "-n" beside long names. Every command
- * also has --json, --quiet, --threads N and --help.
+ * Accepts "--name VALUE" and "--name=VALUE", options and words in any order, and "-n" beside long
+ * names. Every command also has --json, --quiet, --threads N and --help.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,14 +12,16 @@
 
 static int complain(const cli_command *command, const char *what, const char *name)
 {
-    fprintf(stderr, "kua %s: %s '%s'\nusage: kua %s %s\n", command->name, what, name, command->name, command->usage);
+    fprintf(stderr, "kua %s: %s '%s'\nusage: kua %s %s\n", command->name, what, name, command->name,
+            command->usage);
     return -1;
 }
 
 static int find_option(const cli_command *command, const char *name, size_t n)
 {
     for (int i = 0; command->options[i].name; i++) {
-        if (strlen(command->options[i].name) == n && !memcmp(command->options[i].name, name, n)) return i;
+        if (strlen(command->options[i].name) == n && !memcmp(command->options[i].name, name, n))
+            return i;
     }
     return -1;
 }
@@ -81,7 +83,8 @@ bool cli_parse(const cli_command *command, int argc, char **argv, cli_args *out)
         }
     }
     if (out->n_words < command->min_words) {
-        fprintf(stderr, "kua %s: an argument is missing\nusage: kua %s %s\n", command->name, command->name, command->usage);
+        fprintf(stderr, "kua %s: an argument is missing\nusage: kua %s %s\n", command->name,
+                command->name, command->usage);
         return false;
     }
     return true;
@@ -102,13 +105,14 @@ const char *cli_required(const cli_args *args, const char *name)
 {
     const char *value = cli_text(args, name);
     if (!value) {
-        fprintf(stderr, "kua %s: %s is missing\nusage: kua %s %s\n", args->command->name, name, args->command->name,
-                args->command->usage);
+        fprintf(stderr, "kua %s: %s is missing\nusage: kua %s %s\n", args->command->name, name,
+                args->command->name, args->command->usage);
     }
     return value;
 }
 
-bool cli_count(const cli_args *args, const char *name, long low, long high, long fallback, long *out)
+bool cli_count(const cli_args *args, const char *name, long low, long high, long fallback,
+               long *out)
 {
     const char *text = cli_text(args, name);
     *out = fallback;
@@ -117,7 +121,8 @@ bool cli_count(const cli_args *args, const char *name, long low, long high, long
     errno = 0;
     *out = strtol(text, &end, 10);
     if (*text && !*end && !errno && *out >= low && *out <= high) return true;
-    fprintf(stderr, "kua %s: %s is '%s', expected a whole number %ld..%ld\n", args->command->name, name, text, low, high);
+    fprintf(stderr, "kua %s: %s is '%s', expected a whole number %ld..%ld\n", args->command->name,
+            name, text, low, high);
     return false;
 }
 
@@ -136,7 +141,8 @@ char *cli_settings(const cli_args *args, bool *bad)
     for (int i = 0; i < args->n_sets; i++) {
         const char *equals = strchr(args->set[i], '=');
         if (!equals || equals == args->set[i]) {
-            fprintf(stderr, "kua %s: --set is '%s', expected key=value\n", args->command->name, args->set[i]);
+            fprintf(stderr, "kua %s: --set is '%s', expected key=value\n", args->command->name,
+                    args->set[i]);
             *bad = true;
             break;
         }
@@ -151,7 +157,8 @@ char *cli_settings(const cli_args *args, bool *bad)
 
 void cli_help(const cli_command *command)
 {
-    printf("kua %s - %s\n\nusage: kua %s %s\n", command->name, command->summary, command->name, command->usage);
+    printf("kua %s - %s\n\nusage: kua %s %s\n", command->name, command->summary, command->name,
+           command->usage);
     if (command->details) printf("\n%s\n", command->details);
     printf("\noptions:\n");
     for (const cli_option *o = command->options; o->name; o++) {

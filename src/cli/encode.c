@@ -9,8 +9,9 @@
 static void show_encode(const json_t *report)
 {
     char a[32], b[32], c[32], d[32];
-    printf("%s of %s distinct texts encoded into %.0f numbers each", cli_number(cli_real(report, "encoded"), a),
-           cli_number(cli_real(report, "texts"), b), cli_real(report, "dim"));
+    printf("%s of %s distinct texts encoded into %.0f numbers each",
+           cli_number(cli_real(report, "encoded"), a), cli_number(cli_real(report, "texts"), b),
+           cli_real(report, "dim"));
     if (cli_real(report, "encoded") > 0) {
         printf(": %s texts/s, %s tokens/s", cli_number(cli_real(report, "texts_per_second"), c),
                cli_number(cli_real(report, "tokens_per_second"), d));
@@ -20,50 +21,56 @@ static void show_encode(const json_t *report)
 
 static int encode_file(const cli_args *args, const char *model)
 {
-    const char *in = cli_required(args, "--text-file"), *out = in ? cli_required(args, "--out") : NULL;
+    const char *in = cli_required(args, "--text-file"),
+               *out = in ? cli_required(args, "--out") : NULL;
     if (!out) return CLI_USAGE;
     char *report = NULL;
     kua_status st = kua_encode_file(model, in, out, cli_monitor(args), &report);
     return cli_report(args, st, report, show_encode);
 }
 
+static kua_status encode_job(kua_workspace *ws, const void *model, char **report)
+{
+    return kua_encode(ws, model, report);
+}
+
 static int run_encode(const cli_args *args)
 {
     const char *model = cli_required(args, "--model");
     if (!model) return CLI_USAGE;
-    if (!args->n_words) return encode_file(args, model);
-    kua_workspace *ws = NULL;
-    int code = cli_open(args, &ws);
-    if (!code) {
-        char *report = NULL;
-        kua_status st = kua_encode(ws, model, &report);
-        code = cli_report(args, st, report, show_encode);
-    }
-    kua_workspace_close(ws);
-    return code;
+    return args->n_words ? cli_run_job(args, encode_job, model, show_encode)
+                         : encode_file(args, model);
 }
 
 static const cli_option encode_options[] = {
-    {"--model", CLI_TEXT, "DIR|NAME", "a folder with config.json, model.safetensors and a tokenizer, or a cached model's name"},
+    {"--model", CLI_TEXT, "DIR|NAME",
+     "a folder with config.json, model.safetensors and a tokenizer, or a cached model's name"},
     {"--text-file", CLI_TEXT, "FILE", "without a workspace: one text a line"},
-    {"--out", CLI_TEXT, "FILE", "without a workspace: the safetensors file to write, one row a line"},
+    {"--out", CLI_TEXT, "FILE",
+     "without a workspace: the safetensors file to write, one row a line"},
     {0},
 };
 
 const cli_command cli_encode = {
-    "encode", "WS --model DIR|NAME   or   --model DIR|NAME --text-file F --out FILE",
+    "encode",
+    "WS --model DIR|NAME   or   --model DIR|NAME --text-file F --out FILE",
     "turn item texts into vectors with a pretrained language model",
     "Each distinct text is encoded once; texts that have a vector already are skipped.",
-    "  kua encode myshop --model minilm-l6\n  kua encode --model minilm-l6 --text-file titles.txt --out vectors.safetensors",
-    0, 1, encode_options, run_encode,
+    "  kua encode myshop --model minilm-l6\n  kua encode --model minilm-l6 --text-file titles.txt "
+    "--out vectors.safetensors",
+    0,
+    1,
+    encode_options,
+    run_encode,
 };
 
-/* ---- tokenize -------------------------------------------------------------------------------------------------------- */
+/* ---- tokenize ---- */
 
 static void print_ids(const uint32_t *ids, size_t n)
 {
     putchar('[');
-    for (size_t i = 0; i < n; i++) printf("%s%u", i ? "," : "", ids[i]);
+    for (size_t i = 0; i < n; i++)
+        printf("%s%u", i ? "," : "", ids[i]);
     puts("]");
 }
 
@@ -99,11 +106,19 @@ static int run_tokenize(const cli_args *args)
 }
 
 static const cli_option tokenize_options[] = {
-    {"--model", CLI_TEXT, "DIR|NAME", "a folder with tokenizer.json or vocab.txt, or a cached model's name"},
+    {"--model", CLI_TEXT, "DIR|NAME",
+     "a folder with tokenizer.json or vocab.txt, or a cached model's name"},
     {0},
 };
 
 const cli_command cli_tokenize = {
-    "tokenize", "--model DIR|NAME < LINES", "print the token ids of each line, special tokens included, as a JSON array", NULL,
-    "  echo 'wireless headphones' | kua tokenize --model minilm-l6", 0, 0, tokenize_options, run_tokenize,
+    "tokenize",
+    "--model DIR|NAME < LINES",
+    "print the token ids of each line, special tokens included, as a JSON array",
+    NULL,
+    "  echo 'wireless headphones' | kua tokenize --model minilm-l6",
+    0,
+    0,
+    tokenize_options,
+    run_tokenize,
 };

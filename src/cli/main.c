@@ -5,20 +5,22 @@
 #include "cli/cli.h"
 
 static const cli_command *const commands[] = {
-    &cli_init,  &cli_import,   &cli_inspect, &cli_encode,    &cli_tokenize, &cli_train,
-    &cli_transfer, &cli_eval,  &cli_recommend, &cli_similar, &cli_models,   &cli_report_command,
+    &cli_init,     &cli_import, &cli_inspect,   &cli_encode,  &cli_tokenize, &cli_train,
+    &cli_transfer, &cli_eval,   &cli_recommend, &cli_similar, &cli_models,   &cli_report_command,
 };
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static void print_overview(FILE *out)
 {
-    fprintf(out, "kua %s - recommendations across categories, by transfer learning\n\n", KUA_VERSION);
+    fprintf(out, "kua %s - recommendations across categories, by transfer learning\n\n",
+            KUA_VERSION);
     fprintf(out, "usage: kua COMMAND [WORKSPACE] [options]\n\n");
     for (int i = 0; i < N_COMMANDS; i++) {
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     }
     fprintf(out, "\nkua COMMAND --help explains a command and shows an example.\n"
-                 "The usual order: init, import, inspect, encode, train, transfer, eval, models publish, recommend.\n");
+                 "The usual order: init, import, inspect, encode, train, transfer, eval, models "
+                 "publish, recommend.\n");
 }
 
 static const cli_command *find_command(const char *name)
@@ -54,7 +56,8 @@ int main(int argc, char **argv)
     }
     const cli_command *command = find_command(help ? argv[2] : argv[1]);
     if (!command) {
-        fprintf(stderr, "kua: no command '%s'; kua --help lists the commands\n", help ? argv[2] : argv[1]);
+        fprintf(stderr, "kua: no command '%s'; kua --help lists the commands\n",
+                help ? argv[2] : argv[1]);
         return CLI_USAGE;
     }
     if (help || wants_help(argc, argv)) {

@@ -14,11 +14,14 @@ static void print_kinds(kua_status (*list)(char **))
     json_t *kinds = json_loads(text, 0, NULL), *kind, *setting;
     size_t i;
     const char *key;
-    json_array_foreach(kinds, i, kind) {
+    json_array_foreach(kinds, i, kind)
+    {
         printf("  %-12s %s\n", cli_string(kind, "name"), cli_string(kind, "summary"));
-        json_object_foreach(json_object_get(kind, "settings"), key, setting) {
+        json_object_foreach(json_object_get(kind, "settings"), key, setting)
+        {
             char *fallback = json_dumps(json_array_get(setting, 0), JSON_ENCODE_ANY);
-            printf("    %-18s %-10s %s\n", key, fallback ? fallback : "", json_string_value(json_array_get(setting, 1)));
+            printf("    %-18s %-10s %s\n", key, fallback ? fallback : "",
+                   json_string_value(json_array_get(setting, 1)));
             free(fallback);
         }
     }
@@ -29,12 +32,14 @@ static void print_kinds(kua_status (*list)(char **))
 static void show_model(const json_t *report)
 {
     char bytes[32];
-    printf("model %s, version %.0f: %s for %s (%s), %.1f s, peak memory %s MB\n", cli_string(report, "name"),
-           cli_real(report, "version"), cli_string(report, "kind"), cli_string(report, "domain"), cli_string(report, "split"),
-           cli_real(report, "seconds"), cli_number(cli_real(report, "peak_bytes") / 1e6, bytes));
+    printf("model %s, version %.0f: %s for %s (%s), %.1f s, peak memory %s MB\n",
+           cli_string(report, "name"), cli_real(report, "version"), cli_string(report, "kind"),
+           cli_string(report, "domain"), cli_string(report, "split"), cli_real(report, "seconds"),
+           cli_number(cli_real(report, "peak_bytes") / 1e6, bytes));
     size_t i;
     json_t *seed;
-    json_array_foreach(json_object_get(report, "seeds"), i, seed) {
+    json_array_foreach(json_object_get(report, "seeds"), i, seed)
+    {
         json_t *facts = json_deep_copy(json_object_get(seed, "facts"));
         json_object_del(facts, "curve");
         char *text = json_dumps(facts, JSON_COMPACT | JSON_REAL_PRECISION(5));
@@ -44,29 +49,44 @@ static void show_model(const json_t *report)
     }
 }
 
-/* ---- train -------------------------------------------------------------------------------------------------------- */
+/* What train and transfer have in common. */
+typedef struct fit_words {
+    long seed, seeds;
+    char *settings; /* owned */
+} fit_words;
+
+static bool read_fit_words(const cli_args *args, fit_words *out)
+{
+    bool bad = false;
+    *out = (fit_words){0};
+    if (!cli_count(args, "--seed", 1, 1000000000, 1, &out->seed)) return false;
+    if (!cli_count(args, "--seeds", 1, 100, 1, &out->seeds)) return false;
+    out->settings = cli_settings(args, &bad);
+    return !bad;
+}
+
+/* ---- train ---- */
+
+static kua_status train_job(kua_workspace *ws, const void *options, char **report)
+{
+    return kua_train(ws, options, report);
+}
 
 static int run_train(const cli_args *args)
 {
     if (cli_flag(args, "--list")) return print_kinds(kua_kinds), CLI_OK;
-    long seed = 1, seeds = 1;
-    bool bad = false;
-    kua_train_options o = {.domain = cli_required(args, "--domain"), .split = cli_text(args, "--split")};
-    if (!o.domain || !(o.kind = cli_required(args, "--model")) || !(o.name = cli_required(args, "--name"))) return CLI_USAGE;
-    if (!cli_count(args, "--seed", 1, 1000000000, 1, &seed) || !cli_count(args, "--seeds", 1, 100, 1, &seeds)) return CLI_USAGE;
-    char *settings = cli_settings(args, &bad);
-    o.seed = (uint64_t)seed;
-    o.seeds = (int)seeds;
-    o.settings = settings;
-    kua_workspace *ws = NULL;
-    int code = bad ? CLI_USAGE : cli_open(args, &ws);
-    if (!code) {
-        char *report = NULL;
-        kua_status st = kua_train(ws, &o, &report);
-        code = cli_report(args, st, report, show_model);
-    }
-    kua_workspace_close(ws);
-    free(settings);
+    fit_words words;
+    kua_train_options o = {.domain = cli_required(args, "--domain"),
+                           .split = cli_text(args, "--split")};
+    if (!o.domain || !(o.kind = cli_required(args, "--model")) ||
+        !(o.name = cli_required(args, "--name")))
+        return CLI_USAGE;
+    if (!read_fit_words(args, &words)) return CLI_USAGE;
+    o.seed = (uint64_t)words.seed;
+    o.seeds = (int)words.seeds;
+    o.settings = words.settings;
+    int code = cli_run_job(args, train_job, &o, show_model);
+    free(words.settings);
     return code;
 }
 
@@ -83,15 +103,22 @@ static const cli_option train_options[] = {
 };
 
 const cli_command cli_train = {
-    "train", "WS --domain NAME --model KIND --name M [--seed N] [--set key=value ...]", "fit a recommender on one category",
-    "What the split holds out for validation chooses settings and the best epoch; what it holds out for test is not\n"
+    "train",
+    "WS --domain NAME --model KIND --name M [--seed N] [--set key=value ...]",
+    "fit a recommender on one category",
+    "What the split holds out for validation chooses settings and the best epoch; what it holds "
+    "out for test is not\n"
     "looked at. Interrupted training goes on where it stopped when the same command is run again.",
     "  kua train myshop --domain beauty --model sequence --name seq --seed 1\n"
-    "  kua train myshop --domain beauty --model itemknn --name knn --set neighbours=20\n  kua train myshop --list",
-    1, 1, train_options, run_train,
+    "  kua train myshop --domain beauty --model itemknn --name knn --set neighbours=20\n  kua "
+    "train myshop --list",
+    1,
+    1,
+    train_options,
+    run_train,
 };
 
-/* ---- transfer ------------------------------------------------------------------------------------------------------ */
+/* ---- transfer ---- */
 
 static void show_transfer(const json_t *report)
 {
@@ -99,30 +126,28 @@ static void show_transfer(const json_t *report)
     printf("%s\n", cli_string(json_object_get(report, "verdict"), "words"));
 }
 
+static kua_status transfer_job(kua_workspace *ws, const void *options, char **report)
+{
+    return kua_transfer(ws, options, report);
+}
+
 static int run_transfer(const cli_args *args)
 {
     if (cli_flag(args, "--list")) return print_kinds(kua_strategies), CLI_OK;
-    long seed = 1, seeds = 1;
-    bool bad = false;
-    kua_transfer_options o = {.sources = cli_required(args, "--source"), .split = cli_text(args, "--split")};
-    if (!o.sources || !(o.target = cli_required(args, "--target")) || !(o.strategy = cli_required(args, "--strategy")) ||
+    fit_words words;
+    kua_transfer_options o = {.sources = cli_required(args, "--source"),
+                              .split = cli_text(args, "--split")};
+    if (!o.sources || !(o.target = cli_required(args, "--target")) ||
+        !(o.strategy = cli_required(args, "--strategy")) ||
         !(o.name = cli_required(args, "--name"))) {
         return CLI_USAGE;
     }
-    if (!cli_count(args, "--seed", 1, 1000000000, 1, &seed) || !cli_count(args, "--seeds", 1, 100, 1, &seeds)) return CLI_USAGE;
-    char *settings = cli_settings(args, &bad);
-    o.seed = (uint64_t)seed;
-    o.seeds = (int)seeds;
-    o.settings = settings;
-    kua_workspace *ws = NULL;
-    int code = bad ? CLI_USAGE : cli_open(args, &ws);
-    if (!code) {
-        char *report = NULL;
-        kua_status st = kua_transfer(ws, &o, &report);
-        code = cli_report(args, st, report, show_transfer);
-    }
-    kua_workspace_close(ws);
-    free(settings);
+    if (!read_fit_words(args, &words)) return CLI_USAGE;
+    o.seed = (uint64_t)words.seed;
+    o.seeds = (int)words.seeds;
+    o.settings = words.settings;
+    int code = cli_run_job(args, transfer_job, &o, show_transfer);
+    free(words.settings);
     return code;
 }
 
@@ -140,24 +165,33 @@ static const cli_option transfer_options[] = {
 };
 
 const cli_command cli_transfer = {
-    "transfer", "WS --source A,B --target NAME --strategy S --name M [--seed N]",
+    "transfer",
+    "WS --source A,B --target NAME --strategy S --name M [--seed N]",
     "carry what other categories know over to a category; the guard decides whether it is used",
-    "Fits the target-only model too. Where the transferred model is worse than it on validation users, beyond the\n"
+    "Fits the target-only model too. Where the transferred model is worse than it on validation "
+    "users, beyond the\n"
     "95 % interval, the target-only model is kept under this name and the verdict says so.",
-    "  kua transfer myshop --source toys,sports --target beauty --strategy finetune --name beauty-ft", 1, 1, transfer_options,
+    "  kua transfer myshop --source toys,sports --target beauty --strategy finetune --name "
+    "beauty-ft",
+    1,
+    1,
+    transfer_options,
     run_transfer,
 };
 
-/* ---- models -------------------------------------------------------------------------------------------------------- */
+/* ---- models ---- */
 
 static void show_models(const json_t *models)
 {
     size_t i;
     json_t *m;
     if (!json_array_size(models)) printf("no models yet; kua train makes one\n");
-    json_array_foreach(models, i, m) {
-        printf("%s %-22s v%-3.0f %-12s %-20s %s  valid ndcg@10 %.4f\n", json_is_true(json_object_get(m, "published")) ? "*" : " ",
-               cli_string(m, "name"), cli_real(m, "version"), cli_string(m, "kind"), cli_string(m, "domain"), cli_string(m, "created"),
+    json_array_foreach(models, i, m)
+    {
+        printf("%s %-22s v%-3.0f %-12s %-20s %s  valid ndcg@10 %.4f\n",
+               json_is_true(json_object_get(m, "published")) ? "*" : " ", cli_string(m, "name"),
+               cli_real(m, "version"), cli_string(m, "kind"), cli_string(m, "domain"),
+               cli_string(m, "created"),
                cli_real(json_object_get(json_object_get(m, "record"), "metrics"), "ndcg@10"));
     }
 }
@@ -171,17 +205,21 @@ static void show_any(const json_t *report)
 
 static void show_published(const json_t *report)
 {
-    printf("published for %s: %s, version %.0f\n", cli_string(report, "domain"), cli_string(report, "name"), cli_real(report, "version"));
+    printf("published for %s: %s, version %.0f\n", cli_string(report, "domain"),
+           cli_string(report, "name"), cli_real(report, "version"));
 }
 
 static int run_models(const cli_args *args)
 {
-    const char *action = args->n_words > 1 ? args->word[1] : "list", *name = cli_text(args, "--model");
+    const char *action = args->n_words > 1 ? args->word[1] : "list",
+               *name = cli_text(args, "--model");
     long version = 0;
     if (!cli_count(args, "--version", 1, 1000000, 0, &version)) return CLI_USAGE;
-    bool list = !strcmp(action, "list"), show = !strcmp(action, "show"), publish = !strcmp(action, "publish");
+    bool list = !strcmp(action, "list"), show = !strcmp(action, "show"),
+         publish = !strcmp(action, "publish");
     if (!list && !show && !publish && strcmp(action, "rollback")) {
-        fprintf(stderr, "kua models: no action '%s', expected list, show, publish or rollback\n", action);
+        fprintf(stderr, "kua models: no action '%s', expected list, show, publish or rollback\n",
+                action);
         return CLI_USAGE;
     }
     if (!name && args->n_words > 2) name = args->word[2];
@@ -209,8 +247,14 @@ static const cli_option models_options[] = {
 };
 
 const cli_command cli_models = {
-    "models", "WS list | show M | publish M [--version N] | rollback --domain NAME",
-    "list, show, publish and roll back models", "The published model of a category is what kua recommend uses. * marks it in the list.",
-    "  kua models myshop list\n  kua models myshop publish beauty-ft\n  kua models myshop rollback --domain beauty", 1, 3,
-    models_options, run_models,
+    "models",
+    "WS list | show M | publish M [--version N] | rollback --domain NAME",
+    "list, show, publish and roll back models",
+    "The published model of a category is what kua recommend uses. * marks it in the list.",
+    "  kua models myshop list\n  kua models myshop publish beauty-ft\n  kua models myshop rollback "
+    "--domain beauty",
+    1,
+    3,
+    models_options,
+    run_models,
 };

@@ -11,7 +11,7 @@
 
 #include "cli/cli.h"
 
-/* ---- progress ---------------------------------------------------------------------------------------------------- */
+/* ---- progress ---- */
 
 static volatile sig_atomic_t interrupted;
 
@@ -26,7 +26,8 @@ static struct {
     bool quiet, terminal, drawn;
     char stage[64];
     double since, last;
-    uint64_t first; /* units that were done when the stage was first seen: a resumed job's rate is of this run */
+    uint64_t first; /* units that were done when the stage was first seen: a resumed job's rate is
+                       of this run */
 } bar;
 
 static double now_seconds(void)
@@ -63,8 +64,9 @@ static void draw(const char *stage, uint64_t done, uint64_t total, double elapse
         fprintf(stderr, "%s%-28s %s  %s/s", bar.terminal ? "\r" : "", stage, n, rate);
     } else {
         int filled = (int)(20 * done / total);
-        fprintf(stderr, "%s%-28s [%.*s%.*s] %3d%%  %s/s  %s left", bar.terminal ? "\r" : "", stage, filled,
-                "####################", 20 - filled, "....................", (int)(100 * done / total), rate, left);
+        fprintf(stderr, "%s%-28s [%.*s%.*s] %3d%%  %s/s  %s left", bar.terminal ? "\r" : "", stage,
+                filled, "####################", 20 - filled, "....................",
+                (int)(100 * done / total), rate, left);
     }
     fprintf(stderr, bar.terminal ? "\033[K" : "\n");
     bar.drawn = true;
@@ -110,7 +112,7 @@ const kua_monitor *cli_monitor(const cli_args *args)
     return &monitor;
 }
 
-/* ---- failing -------------------------------------------------------------------------------------------------------- */
+/* ---- failing ---- */
 
 int cli_fail(kua_status status)
 {
@@ -130,7 +132,8 @@ int cli_open(const cli_args *args, kua_workspace **ws)
     return st ? cli_fail(st) : CLI_OK;
 }
 
-int cli_report(const cli_args *args, kua_status status, char *report, void (*show)(const json_t *report))
+int cli_report(const cli_args *args, kua_status status, char *report,
+               void (*show)(const json_t *report))
 {
     if (status) return cli_fail(status);
     if (bar.drawn && bar.terminal) fputc('\n', stderr);
@@ -146,12 +149,27 @@ int cli_report(const cli_args *args, kua_status status, char *report, void (*sho
     return fflush(stdout) ? CLI_FAILED : CLI_OK;
 }
 
-/* ---- numbers and tables ---------------------------------------------------------------------------------------------- */
+int cli_run_job(const cli_args *args, cli_job job, const void *options,
+                void (*show)(const json_t *report))
+{
+    kua_workspace *ws = NULL;
+    char *report = NULL;
+    int code = cli_open(args, &ws);
+    if (!code) {
+        kua_status st = job(ws, options, &report);
+        code = cli_report(args, st, report, show);
+    }
+    kua_workspace_close(ws);
+    return code;
+}
+
+/* ---- numbers and tables ---- */
 
 const char *cli_number(double value, char buf[32])
 {
     char plain[32];
-    snprintf(plain, sizeof(plain), fabs(value) < 10 && value != floor(value) ? "%.2f" : "%.0f", value);
+    snprintf(plain, sizeof(plain), fabs(value) < 10 && value != floor(value) ? "%.2f" : "%.0f",
+             value);
     size_t digits = strcspn(plain, "."), at = 0;
     for (size_t i = 0; plain[i] && at + 2 < 32; i++) {
         if (i && i < digits && (digits - i) % 3 == 0 && plain[i - 1] != '-') buf[at++] = ',';
@@ -177,7 +195,8 @@ const char *cli_string(const json_t *object, const char *key)
 static int width(const char *text)
 {
     int n = 0;
-    for (; *text; text++) n += (*text & 0xc0) != 0x80;
+    for (; *text; text++)
+        n += (*text & 0xc0) != 0x80;
     return n;
 }
 
@@ -192,8 +211,10 @@ void cli_table(const char *const *header, int columns, const char **cells, int r
             }
             const char *text = row < 0 ? header[c] : cells[row * columns + c];
             int pad = widest - width(text);
-            if (c) printf("  %*s%s", pad, "", text);
-            else printf("%s%*s", text, pad, "");
+            if (c)
+                printf("  %*s%s", pad, "", text);
+            else
+                printf("%s%*s", text, pad, "");
         }
         printf("\n");
     }

@@ -1,4 +1,5 @@
-/* engine/engine.h - what the engine's files share: the workspace, and the stage that a job on one domain stands on.
+/* engine/engine.h - what the engine's files share: the workspace, and the stage that a job on one
+ * domain stands on.
  *
  *     workspace folder
  *       kua.db                          records and the model registry (store)
@@ -21,7 +22,7 @@ struct kua_workspace {
     char *path;
     kua__store *store;
     const kua_monitor *monitor;
-    kua__shop *shop;     /* loaded at first use; dropped by an import */
+    kua__shop *shop; /* loaded at first use; dropped by an import */
     kua__lock lock;
     bool locked;
 };
@@ -36,13 +37,14 @@ kua_status kua__engine_report(json_t *json, char **report);
 /* WS/<folder>/<name>, owned */
 char *kua__engine_path(const kua_workspace *ws, const char *folder, const char *name);
 
-/* ---- vectors ------------------------------------------------------------------------------------------------------- */
+/* ---- vectors ---- */
 
-/* Text vectors of one domain's items, [n_items, dim]; rows of zeros where an item has no text. *out is NULL where the
- * workspace has not been encoded. */
-kua_status kua__engine_vectors(kua_workspace *ws, const kua__shop *shop, uint32_t domain, float **out, size_t *dim);
+/* Text vectors of one domain's items, [n_items, dim]; rows of zeros where an item has no text. *out
+ * is NULL where the workspace has not been encoded. */
+kua_status kua__engine_vectors(kua_workspace *ws, const kua__shop *shop, uint32_t domain,
+                               float **out, size_t *dim);
 
-/* ---- the stage: target and sources, cut by a split ------------------------------------------------------------------ */
+/* ---- the stage: target and sources, cut by a split ---- */
 
 typedef struct kua__stage_side {
     uint32_t domain;
@@ -53,27 +55,30 @@ typedef struct kua__stage_side {
 
 typedef struct kua__stage {
     const kua__shop *shop;
-    char *split_text;        /* "leave-one-out", "given", "time=2017-11-05" */
-    kua__stage_side *side;   /* [1 + n_sources], the target first */
+    char *split_text;      /* "leave-one-out", "given", "time=2017-11-05" */
+    kua__stage_side *side; /* [1 + n_sources], the target first */
     size_t n_sources;
     kua__source *source;     /* [n_sources] cut where training ends */
     kua__source *source_all; /* [n_sources] cut where validation ends */
 } kua__stage;
 
 /* `split`: NULL for the workspace's default; `sources`: comma-separated, NULL for none. */
-kua_status kua__stage_open(kua_workspace *ws, const char *target, const char *sources, const char *split, kua__stage *out);
+kua_status kua__stage_open(kua_workspace *ws, const char *target, const char *sources,
+                           const char *split, kua__stage *out);
 void kua__stage_release(kua__stage *stage);
 
-/* What a fit may see. Choosing: train before validation, validation known. Final: everything before the test. */
+/* What a fit may see. Choosing: train before validation, validation known. Final: everything before
+ * the test. */
 kua__world kua__stage_choosing(const kua__stage *stage, uint64_t seed);
 kua__world kua__stage_final(const kua__stage *stage, uint64_t seed);
 
-/* ---- models on disk -------------------------------------------------------------------------- */
+/* ---- models on disk ---- */
 
 /* One version of a model as the registry has it; strings are borrowed from `row`. */
 typedef struct kua__model {
     json_t *row; /* the registry's object, owned */
-    const char *name, *kind, *strategy, *domain, *sources, *split; /* strategy, sources: "" for none */
+    const char *name, *kind, *strategy, *domain, *sources,
+        *split; /* strategy, sources: "" for none */
     int version;
     size_t n_seeds;
     const json_t *settings; /* as given */
@@ -84,20 +89,22 @@ void kua__model_release(kua__model *model);
 /* WS/models/NAME/VERSION/seed-K (K counts from 0), owned. */
 char *kua__model_folder(const kua_workspace *ws, const char *name, int version, size_t k);
 /* Loads seed k of a model, ready to score. `world` must outlive *out. */
-kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k, const kua__world *world,
-                           kua__rec **out);
+kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
+                           const kua__world *world, kua__rec **out);
 /* The stage on which a model was fitted; `split` NULL: its own. */
-kua_status kua__model_stage(kua_workspace *ws, const kua__model *model, const char *split, kua__stage *out);
+kua_status kua__model_stage(kua_workspace *ws, const kua__model *model, const char *split,
+                            kua__stage *out);
 
-/* ---- fitting ------------------------------------------------------------------------------------ */
+/* ---- fitting ---- */
 
 /* What is to be fitted: a recommender alone, or a strategy that ends in one. */
 typedef struct kua__recipe {
-    const char *kind;              /* "sequence"; of a strategy: what it ends in */
+    const char *kind; /* "sequence"; of a strategy: what it ends in */
     const kua__rec_ops *ops;
     const struct kua__strategy *strategy; /* NULL: none */
-    const json_t *settings;        /* as given; NULL: none */
-    const kua__rec *source;        /* model of the sources, where the strategy needs one */
+    const json_t *settings;               /* as given; NULL: none */
+    const kua__rec *source;               /* model of the sources, where the strategy needs one */
+    const char *checkpoint; /* file from which an interrupted fit goes on; NULL: none */
 } kua__recipe;
 
 /* One fitted seed: the model for the test, and how the one that chose did on validation. */
@@ -108,20 +115,24 @@ typedef struct kua__fitted {
 } kua__fitted;
 
 kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, uint64_t seed,
-                           const kua__eval_set *valid_set, const kua_monitor *monitor, kua__fitted *out);
+                           const kua__eval_set *valid_set, const kua_monitor *monitor,
+                           kua__fitted *out);
 void kua__fitted_release(kua__fitted *fitted);
 
 /* The model of a stage's sources, from the registry or trained now (and kept). */
-kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const char *sources, const json_t *settings, uint64_t seed,
-                              kua__rec **out);
+kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const char *sources,
+                              const json_t *settings, uint64_t seed, kua__rec **out);
 
-/* Fits `seeds` models and keeps them as the next version of `name`; *out is its open registry row. */
+/* Fits `seeds` models and keeps them as the next version of `name`; *out is its open registry row.
+ */
 kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe,
-                             const char *name, uint64_t seed, size_t seeds, json_t *extra, kua__model *out);
+                             const char *name, uint64_t seed, size_t seeds, json_t *extra,
+                             kua__model *out);
 
-/* Validation questions of a stage: what the guard and the choice of settings look at. KUA_NOTFOUND where the split
- * leaves none. `world` must outlive the set. */
-kua_status kua__engine_valid_set(const kua__stage *stage, const kua__world *world, kua__eval_set *out);
+/* Validation questions of a stage: what the guard and the choice of settings look at. KUA_NOTFOUND
+ * where the split leaves none. `world` must outlive the set. */
+kua_status kua__engine_valid_set(const kua__stage *stage, const kua__world *world,
+                                 kua__eval_set *out);
 kua_status kua__result_save(const kua__eval_result *result, const char *folder);
 kua_status kua__result_load(const char *folder, kua__eval_result *out);
 

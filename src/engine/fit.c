@@ -1,7 +1,7 @@
 /* fit.c - fits a recipe on a stage: choose on validation, fit for the test, keep both's traces.
  *
- *     choosing world --fit--> model --> ranks on validation (for the guard), chosen settings (facts.chosen)
- *     final world    --fit with what was chosen--> the model that is kept                     time splits only
+ *     choosing world --fit--> model, its ranks on validation (for the guard), facts.chosen
+ *     final world    --fit with what was chosen--> the model that is kept    (time splits only)
  */
 #include "engine/engine.h"
 
@@ -18,17 +18,21 @@ void kua__fitted_release(kua__fitted *f)
     *f = (kua__fitted){0};
 }
 
-kua_status kua__engine_valid_set(const kua__stage *stage, const kua__world *world, kua__eval_set *out)
+kua_status kua__engine_valid_set(const kua__stage *stage, const kua__world *world,
+                                 kua__eval_set *out)
 {
     bool time = stage->side[0].split.kind == KUA__SPLIT_TIME;
-    kua__eval_options options = {.part = KUA__PART_VALID, .mask_seen = !time, .sold_only = time, .seed = 1};
+    kua__eval_options options = {
+        .part = KUA__PART_VALID, .mask_seen = !time, .sold_only = time, .seed = 1};
     return kua__eval_set_build(out, world, &stage->side[0].split, &options);
 }
 
-static kua_status fit_once(const kua__recipe *recipe, const kua__world *world, const json_t *settings, const kua_monitor *monitor,
-                           kua__rec **out)
+static kua_status fit_once(const kua__recipe *recipe, kua__world *world, const json_t *settings,
+                           const kua_monitor *monitor, kua__rec **out)
 {
-    if (recipe->strategy) return recipe->strategy->fit(world, recipe->source, settings, monitor, out);
+    world->checkpoint = recipe->checkpoint;
+    if (recipe->strategy)
+        return recipe->strategy->fit(world, recipe->source, settings, monitor, out);
     KUA__TRY(kua__rec_create_from(recipe->ops, settings, out));
     kua_status st = kua__rec_fit(*out, world, monitor);
     if (st) {
@@ -51,7 +55,8 @@ static bool needs_final_fit(const kua__stage *stage)
     return stage->side[0].split.kind == KUA__SPLIT_TIME;
 }
 
-static kua_status fit_final(const kua__stage *stage, const kua__recipe *recipe, uint64_t seed, const kua_monitor *monitor, kua__fitted *f)
+static kua_status fit_final(const kua__stage *stage, const kua__recipe *recipe, uint64_t seed,
+                            const kua_monitor *monitor, kua__fitted *f)
 {
     kua__world final = kua__stage_final(stage, seed);
     json_t *settings = chosen_settings(recipe->settings, f->facts);
@@ -62,8 +67,9 @@ static kua_status fit_final(const kua__stage *stage, const kua__recipe *recipe, 
     return st;
 }
 
-kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, uint64_t seed, const kua__eval_set *valid_set,
-                           const kua_monitor *monitor, kua__fitted *out)
+kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, uint64_t seed,
+                           const kua__eval_set *valid_set, const kua_monitor *monitor,
+                           kua__fitted *out)
 {
     *out = (kua__fitted){0};
     kua__world choosing = kua__stage_choosing(stage, seed), final = kua__stage_final(stage, seed);
@@ -77,9 +83,10 @@ kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, u
     return st;
 }
 
-/* ---- keeping ------------------------------------------------------------------------------------------------------------ */
+/* ---- keeping ---- */
 
-static kua_status save_fitted(kua_workspace *ws, const kua__fitted *f, const char *name, int version, size_t k)
+static kua_status save_fitted(kua_workspace *ws, const kua__fitted *f, const char *name,
+                              int version, size_t k)
 {
     char *folder = kua__model_folder(ws, name, version, k);
     if (!folder) return kua__fail_nomem(0, "a path");
@@ -100,15 +107,16 @@ static kua_status newest_version(kua_workspace *ws, const char *name, int *out)
     return KUA_OK;
 }
 
-static kua_status seed_record(const kua__fitted *f, const kua__eval_set *set, uint64_t seed, json_t *seeds)
+static kua_status seed_record(const kua__fitted *f, const kua__eval_set *set, uint64_t seed,
+                              json_t *seeds)
 {
     double ndcg = 0, recall = 0;
     if (f->valid.n_users) {
         KUA__TRY(kua__eval_mean(set, &f->valid, KUA__NDCG_10, &ndcg));
         KUA__TRY(kua__eval_mean(set, &f->valid, KUA__RECALL_10, &recall));
     }
-    json_t *one = json_pack("{s:I, s:{s:f, s:f}, s:O}", "seed", (json_int_t)seed, "valid", "ndcg@10", ndcg, "recall@10", recall, "facts",
-                            f->facts);
+    json_t *one = json_pack("{s:I, s:{s:f, s:f}, s:O}", "seed", (json_int_t)seed, "valid",
+                            "ndcg@10", ndcg, "recall@10", recall, "facts", f->facts);
     return json_array_append_new(seeds, one) ? kua__fail_nomem(0, "a model's record") : KUA_OK;
 }
 
@@ -117,23 +125,56 @@ static kua_status check_name(const char *name)
 {
     size_t n = strlen(name);
     for (size_t i = 0; i < n; i++) {
-        bool good = strchr("-_.+", name[i]) ? i > 0 : (name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z');
+        bool good = strchr("-_.+", name[i]) ? i > 0
+                                            : (name[i] >= '0' && name[i] <= '9') ||
+                                                  (name[i] >= 'a' && name[i] <= 'z') ||
+                                                  (name[i] >= 'A' && name[i] <= 'Z');
         if (!good) n = 0;
     }
-    return n >= 1 && n <= 80 ? KUA_OK : kua__fail(KUA_INVALID, "model name '%s': expected 1 to 80 letters, digits, '-', '_', '.' or '+'", name);
+    return n >= 1 && n <= 80
+               ? KUA_OK
+               : kua__fail(
+                     KUA_INVALID,
+                     "model name '%s': expected 1 to 80 letters, digits, '-', '_', '.' or '+'",
+                     name);
 }
 
-static kua_status fit_seeds(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe, const char *name, int version,
-                            uint64_t seed, size_t n, json_t *seeds)
+static kua_status make_checkpoints(const kua_workspace *ws)
+{
+    char *folder = kua__path_join(ws->path, "checkpoints");
+    kua_status st = folder ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
+    kua__free(folder);
+    return st;
+}
+
+/* WS/checkpoints/NAME-SEED, owned: where an interrupted fit of this name and seed goes on. */
+static char *checkpoint_path(const kua_workspace *ws, const char *name, uint64_t seed)
+{
+    kua__buf path = {0};
+    kua__buf_printf(&path, "%s/checkpoints/%s-%llu", ws->path, name, (unsigned long long)seed);
+    char *copy = path.failed ? NULL : kua__strdup(path.data);
+    kua__buf_release(&path);
+    return copy;
+}
+
+static kua_status fit_seeds(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe,
+                            const char *name, int version, uint64_t seed, size_t n, json_t *seeds)
 {
     kua__world world = kua__stage_choosing(stage, seed);
     kua__eval_set set = {0};
     kua_status st = kua__engine_valid_set(stage, &world, &set);
     bool has_set = !st;
-    if (st == KUA_INVALID || st == KUA_NOTFOUND) st = KUA_OK; /* nothing held out for validation: fit all the same */
+    if (st == KUA_INVALID || st == KUA_NOTFOUND)
+        st = KUA_OK; /* nothing held out for validation: fit all the same */
     for (size_t k = 0; !st && k < n; k++) {
         kua__fitted fitted;
-        st = kua__engine_fit(stage, recipe, seed + k, has_set ? &set : NULL, ws->monitor, &fitted);
+        kua__recipe own = *recipe;
+        char *checkpoint = checkpoint_path(ws, name, seed + k);
+        own.checkpoint = checkpoint;
+        st = checkpoint ? kua__engine_fit(stage, &own, seed + k, has_set ? &set : NULL, ws->monitor,
+                                          &fitted)
+                        : kua__fail_nomem(0, "a path");
+        kua__free(checkpoint);
         if (st) break;
         st = save_fitted(ws, &fitted, name, version, k);
         if (!st) st = seed_record(&fitted, &set, seed + k, seeds);
@@ -143,10 +184,12 @@ static kua_status fit_seeds(kua_workspace *ws, const kua__stage *stage, const ku
     return st;
 }
 
-kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe, const char *name, uint64_t seed,
-                             size_t n_seeds, json_t *extra, kua__model *out)
+kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe,
+                             const char *name, uint64_t seed, size_t n_seeds, json_t *extra,
+                             kua__model *out)
 {
     KUA__TRY(check_name(name));
+    KUA__TRY(make_checkpoints(ws));
     double start = kua__seconds();
     json_t *seeds = json_array(), *record = extra ? extra : json_object();
     int version = 0;
@@ -154,13 +197,17 @@ kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const k
     if (!st) st = fit_seeds(ws, stage, recipe, name, ++version, seed, n_seeds, seeds);
     if (!st) {
         json_object_set_new(record, "split", json_string(stage->split_text));
-        json_object_set_new(record, "settings", recipe->settings ? json_deep_copy(recipe->settings) : json_object());
+        json_object_set_new(record, "settings",
+                            recipe->settings ? json_deep_copy(recipe->settings) : json_object());
         json_object_set(record, "seeds", seeds);
         json_object_set(record, "metrics", json_object_get(json_array_get(seeds, 0), "valid"));
         json_object_set_new(record, "seconds", json_real(kua__seconds() - start));
         json_object_set_new(record, "peak_bytes", json_integer((json_int_t)kua__peak_rss_bytes()));
-        kua__model_row row = {.name = name, .kind = recipe->kind, .domain = stage->shop->domains[stage->side[0].domain].name,
-                              .strategy = recipe->strategy ? recipe->strategy->name : NULL, .record = record};
+        kua__model_row row = {.name = name,
+                              .kind = recipe->kind,
+                              .domain = stage->shop->domains[stage->side[0].domain].name,
+                              .strategy = recipe->strategy ? recipe->strategy->name : NULL,
+                              .record = record};
         st = kua__store_model_add(ws->store, &row, &version);
     }
     json_decref(seeds);

@@ -1,8 +1,10 @@
-/* models.c - models on disk: opening a version, the stage it was fitted on, loading it, and its validation ranks.
+/* models.c - models on disk: opening a version, the stage it was fitted on, loading it, and its
+ * validation ranks.
  *
  *     models/NAME/VERSION/seed-0/    what the recommender saves, and valid.safetensors
  *
- * The ranks on validation are kept, so that the guard can compare with a model without scoring it again.
+ * The ranks on validation are kept, so that the guard can compare with a model without scoring it
+ * again.
  */
 #include "engine/engine.h"
 
@@ -50,10 +52,13 @@ char *kua__model_folder(const kua_workspace *ws, const char *name, int version, 
     return copy;
 }
 
-kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k, const kua__world *world, kua__rec **out)
+kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
+                           const kua__world *world, kua__rec **out)
 {
     const kua__rec_ops *ops = kua__transfer_rec_find(model->kind);
-    if (!ops) return kua__fail(KUA_FORMAT, "model %s: kind '%s' is not known to this version", model->name, model->kind);
+    if (!ops)
+        return kua__fail(KUA_FORMAT, "model %s: kind '%s' is not known to this version",
+                         model->name, model->kind);
     char *folder = kua__model_folder(ws, model->name, model->version, k);
     if (!folder) return kua__fail_nomem(0, "a path");
     kua_status st = ops->load(folder, world, out);
@@ -62,12 +67,14 @@ kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
     return st;
 }
 
-kua_status kua__model_stage(kua_workspace *ws, const kua__model *model, const char *split, kua__stage *out)
+kua_status kua__model_stage(kua_workspace *ws, const kua__model *model, const char *split,
+                            kua__stage *out)
 {
-    return kua__stage_open(ws, model->domain, *model->sources ? model->sources : NULL, split ? split : model->split, out);
+    return kua__stage_open(ws, model->domain, *model->sources ? model->sources : NULL,
+                           split ? split : model->split, out);
 }
 
-/* ---- ranks on validation ------------------------------------------------------------------------------------------------ */
+/* ---- ranks on validation ---- */
 
 kua_status kua__result_save(const kua__eval_result *r, const char *folder)
 {
@@ -85,10 +92,13 @@ kua_status kua__result_save(const kua__eval_result *r, const char *folder)
     return st;
 }
 
-static kua_status read_floats(const kua__safetensors *file, const char *name, float **out, size_t *n)
+static kua_status read_floats(const kua__safetensors *file, const char *name, float **out,
+                              size_t *n)
 {
     const kua__tensor *t = kua__safetensors_find(file, name);
-    if (!t || t->dtype != KUA__F32) return kua__fail(KUA_FORMAT, "%s: no tensor '%s' of F32", kua__safetensors_path(file), name);
+    if (!t || t->dtype != KUA__F32)
+        return kua__fail(KUA_FORMAT, "%s: no tensor '%s' of F32", kua__safetensors_path(file),
+                         name);
     KUA__TRY(KUA__NEW_ARRAY(out, t->count, "ranks"));
     kua__tensor_to_f32(t, 0, t->count, *out);
     *n = t->count;

@@ -4,50 +4,20 @@
 #include <string.h>
 
 #include "engine/scorer.h"
+#include "rec/common.h"
 
-/* ---- the best of many scores: a short sorted list, ties to the smaller number ------------------------------------------ */
-
-typedef struct best_list {
-    uint32_t *item;
-    float *score;
-    size_t n, room;
-} best_list;
-
-static void best_offer(best_list *b, uint32_t item, float score)
+/* The first `room` of list[n], as answers. */
+static void take_best(kua__near *list, size_t n, const kua__shop *shop, size_t first_item,
+                      kua_hit *hits, size_t room, size_t *out)
 {
-    if (b->n == b->room && !(score > b->score[b->n - 1])) return;
-    size_t at = b->n < b->room ? b->n++ : b->n - 1;
-    for (; at > 0 && b->score[at - 1] < score; at--) {
-        b->score[at] = b->score[at - 1];
-        b->item[at] = b->item[at - 1];
+    *out = room ? kua__near_top(list, n, room) : 0;
+    for (size_t i = 0; i < *out; i++) {
+        const kua__item *item = &shop->items[first_item + list[i].id];
+        hits[i] = (kua_hit){item->id, item->name, item->category, list[i].weight};
     }
-    b->score[at] = score;
-    b->item[at] = item;
 }
 
-static kua_status best_init(best_list *b, size_t room)
-{
-    *b = (best_list){.room = room};
-    KUA__TRY(KUA__NEW_ARRAY(&b->item, room, "hits"));
-    return KUA__NEW_ARRAY(&b->score, room, "hits");
-}
-
-static void best_take(best_list *b, const kua__shop *shop, size_t first_item, kua_hit *hits, size_t *n)
-{
-    for (size_t i = 0; i < b->n; i++) {
-        const kua__item *item = &shop->items[first_item + b->item[i]];
-        hits[i] = (kua_hit){item->id, item->name, item->category, b->score[i]};
-    }
-    *n = b->n;
-}
-
-static void best_release(best_list *b)
-{
-    kua__free(b->item);
-    kua__free(b->score);
-}
-
-/* ---- recommend ------------------------------------------------------------------------------------------------------------ */
+/* ---- recommend ---- */
 
 static kua_status find_user(const kua__shop *shop, const char *user, uint32_t *out)
 {
@@ -66,14 +36,17 @@ static kua_status parse_moment(const char *date, int64_t fallback, int64_t *out)
 static kua__history history_until(const kua__log *log, uint32_t user, int64_t until)
 {
     size_t first = log->user_at[user], end = log->user_at[user + 1];
-    while (log->has_clock && end > first && log->time[end - 1] >= until) end--;
+    while (log->has_clock && end > first && log->time[end - 1] >= until)
+        end--;
     return (kua__history){log->item + first, log->time + first, log->type + first, end - first};
 }
 
 static kua_status open_named(kua_workspace *ws, const kua_recommend_options *o, kua__model *out)
 {
     if (o->model) return kua__model_open(ws, o->model, 0, out);
-    if (!o->domain) return kua__fail(KUA_INVALID, "recommend: give a model, or a domain with a published model");
+    if (!o->domain)
+        return kua__fail(KUA_INVALID,
+                         "recommend: give a model, or a domain with a published model");
     json_t *row = NULL;
     KUA__TRY(kua__store_published(ws->store, o->domain, &row));
     kua_status st = kua__model_open(ws, json_string_value(json_object_get(row, "name")),
@@ -82,21 +55,27 @@ static kua_status open_named(kua_workspace *ws, const kua_recommend_options *o, 
     return st;
 }
 
-static kua_status answer(const kua__stage *stage, kua__scorer *scorer, uint32_t user, int64_t now, bool repeats, best_list *best)
+/* list[n_items of the target]: items that may be recommended, with their scores; *n of them. */
+static kua_status answer(const kua__stage *stage, kua__scorer *scorer, uint32_t user, int64_t now,
+                         bool repeats, kua__near *list, size_t *n)
 {
     const kua__domain *domain = &stage->shop->domains[stage->side[0].domain];
     kua__history *sources = NULL;
     float *scores = NULL;
     KUA__TRY(KUA__NEW_ARRAY(&sources, stage->n_sources, "histories"));
     kua_status st = KUA__NEW_ARRAY(&scores, domain->n_items, "scores");
-    kua__query query = {.user = user, .now = now, .target = history_until(&domain->log, user, now), .sources = sources};
+    kua__query query = {.user = user,
+                        .now = now,
+                        .target = history_until(&domain->log, user, now),
+                        .sources = sources};
     for (size_t i = 0; i < stage->n_sources; i++) {
         sources[i] = history_until(&stage->shop->domains[stage->side[1 + i].domain].log, user, now);
     }
     if (!st) st = kua__scorer_score(scorer, &query, 1, scores);
-    for (size_t i = 0; !st && !repeats && i < query.target.n; i++) scores[query.target.item[i]] = -FLT_MAX;
+    for (size_t i = 0; !st && !repeats && i < query.target.n; i++)
+        scores[query.target.item[i]] = -FLT_MAX;
     for (size_t i = 0; !st && i < domain->n_items; i++) {
-        if (scores[i] > -FLT_MAX) best_offer(best, (uint32_t)i, scores[i]);
+        if (scores[i] > -FLT_MAX) list[(*n)++] = (kua__near){(uint32_t)i, scores[i]};
     }
     kua__free(sources);
     kua__free(scores);
@@ -106,17 +85,20 @@ static kua_status answer(const kua__stage *stage, kua__scorer *scorer, uint32_t 
 static int64_t last_moment(const kua__log *log)
 {
     int64_t last = 0;
-    for (size_t i = 0; i < log->n_events; i++) last = KUA__MAX(last, log->time[i]);
+    for (size_t i = 0; i < log->n_events; i++)
+        last = KUA__MAX(last, log->time[i]);
     return last + 1;
 }
 
-kua_status kua_recommend(kua_workspace *ws, const kua_recommend_options *o, kua_hit *hits, size_t room, size_t *n)
+kua_status kua_recommend(kua_workspace *ws, const kua_recommend_options *o, kua_hit *hits,
+                         size_t room, size_t *n)
 {
     *n = 0;
     kua__model model = {0};
     kua__stage stage = {0};
     kua__scorer scorer = {0};
-    best_list best = {0};
+    kua__near *list = NULL;
+    size_t n_list = 0;
     uint32_t user = 0;
     int64_t now = 0;
     kua_status st;
@@ -127,18 +109,18 @@ kua_status kua_recommend(kua_workspace *ws, const kua_recommend_options *o, kua_
     KUA__GOTO(st, parse_moment(o->as_of, last_moment(&domain->log), &now));
     kua__world world = kua__stage_final(&stage, 1);
     KUA__GOTO(st, kua__scorer_open(ws, &model, 0, &stage, &world, false, &scorer));
-    KUA__GOTO(st, best_init(&best, room));
-    KUA__GOTO(st, answer(&stage, &scorer, user, now, o->repeats, &best));
-    best_take(&best, stage.shop, domain->first_item, hits, n);
+    KUA__GOTO(st, KUA__NEW_ARRAY(&list, domain->n_items, "scores"));
+    KUA__GOTO(st, answer(&stage, &scorer, user, now, o->repeats, list, &n_list));
+    take_best(list, n_list, stage.shop, domain->first_item, hits, room, n);
 done:
-    best_release(&best);
+    kua__free(list);
     kua__scorer_release(&scorer);
     kua__stage_release(&stage);
     kua__model_release(&model);
     return st;
 }
 
-/* ---- similar -------------------------------------------------------------------------------------------------------------- */
+/* ---- similar ---- */
 
 static kua_status find_item(const kua__shop *shop, const char *id, uint32_t *out)
 {
@@ -162,14 +144,16 @@ static float cosine(const float *a, const float *b, size_t n)
     return aa > 0 && bb > 0 ? ab / sqrtf(aa * bb) : -1;
 }
 
-kua_status kua_similar(kua_workspace *ws, const char *item, const char *domain, kua_hit *hits, size_t room, size_t *n)
+kua_status kua_similar(kua_workspace *ws, const char *item, const char *domain, kua_hit *hits,
+                       size_t room, size_t *n)
 {
     *n = 0;
     const kua__shop *shop = NULL;
     float *own = NULL, *theirs = NULL;
     size_t dim = 0, same = 0;
     uint32_t at = 0, d = 0;
-    best_list best = {0};
+    kua__near *list = NULL;
+    size_t n_list = 0;
     kua_status st;
     KUA__GOTO(st, kua__engine_shop(ws, &shop));
     KUA__GOTO(st, find_item(shop, item, &at));
@@ -179,22 +163,23 @@ kua_status kua_similar(kua_workspace *ws, const char *item, const char *domain, 
     const float *query = own + (at - shop->domains[d].first_item) * dim;
     if (domain) KUA__GOTO(st, kua__shop_domain(shop, domain, &d));
     KUA__GOTO(st, kua__engine_vectors(ws, shop, d, &theirs, &same));
-    KUA__GOTO(st, best_init(&best, room));
+    KUA__GOTO(st, KUA__NEW_ARRAY(&list, shop->domains[d].n_items, "similarities"));
     for (size_t i = 0; i < shop->domains[d].n_items; i++) {
-        if (shop->domains[d].first_item + i != at) best_offer(&best, (uint32_t)i, cosine(query, theirs + i * dim, dim));
+        if (shop->domains[d].first_item + i == at) continue;
+        list[n_list++] = (kua__near){(uint32_t)i, cosine(query, theirs + i * dim, dim)};
     }
-    best_take(&best, shop, shop->domains[d].first_item, hits, n);
+    take_best(list, n_list, shop, shop->domains[d].first_item, hits, room, n);
 done:
-    best_release(&best);
+    kua__free(list);
     kua__free(own);
     kua__free(theirs);
     return st;
 }
 
-/* ---- history ---------------------------------------------------------------------------------------------------------------- */
+/* ---- history ---- */
 
-kua_status kua_history(kua_workspace *ws, const char *user, const char *domain, const char *before, const char *after, kua_hit *hits,
-                       size_t room, size_t *n)
+kua_status kua_history(kua_workspace *ws, const char *user, const char *domain, const char *before,
+                       const char *after, kua_hit *hits, size_t room, size_t *n)
 {
     *n = 0;
     const kua__shop *shop = NULL;

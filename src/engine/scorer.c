@@ -1,20 +1,27 @@
-/* scorer.c - loading what answers questions, and sending each question to the model that the guard allows. */
+/* scorer.c - loading what answers questions, and sending each question to the model that the guard
+ * allows. */
 #include "engine/scorer.h"
 
 #include <string.h>
 
 #include "transfer/transfer.h"
 
-/* A model of another split would have seen this split's test events: it is fitted anew, with the same settings. */
-static kua_status fit_anew(kua_workspace *ws, const kua__model *model, size_t k, const kua__stage *stage, kua__rec **out)
+/* A model of another split would have seen this split's test events: it is fitted anew, with the
+ * same settings. */
+static kua_status fit_anew(kua_workspace *ws, const kua__model *model, size_t k,
+                           const kua__stage *stage, kua__rec **out)
 {
     const json_t *seeds = json_object_get(json_object_get(model->row, "record"), "seeds");
     uint64_t seed = (uint64_t)json_integer_value(json_object_get(json_array_get(seeds, k), "seed"));
     kua__recipe recipe = {
-        .kind = model->kind, .ops = kua__transfer_rec_find(model->kind),
-        .strategy = *model->strategy ? kua__strategy_find(model->strategy) : NULL, .settings = model->settings,
+        .kind = model->kind,
+        .ops = kua__transfer_rec_find(model->kind),
+        .strategy = *model->strategy ? kua__strategy_find(model->strategy) : NULL,
+        .settings = model->settings,
     };
-    if (!recipe.ops) return kua__fail(KUA_FORMAT, "model %s: kind '%s' is not known to this version", model->name, model->kind);
+    if (!recipe.ops)
+        return kua__fail(KUA_FORMAT, "model %s: kind '%s' is not known to this version",
+                         model->name, model->kind);
     kua__fitted fitted;
     KUA__TRY(kua__engine_fit(stage, &recipe, seed, NULL, ws->monitor, &fitted));
     *out = fitted.rec;
@@ -23,9 +30,11 @@ static kua_status fit_anew(kua_workspace *ws, const kua__model *model, size_t k,
     return KUA_OK;
 }
 
-static kua_status open_rec(kua_workspace *ws, const kua__model *model, size_t k, const kua__stage *stage, const kua__world *world, kua__rec **out)
+static kua_status open_rec(kua_workspace *ws, const kua__model *model, size_t k,
+                           const kua__stage *stage, const kua__world *world, kua__rec **out)
 {
-    if (kua__streq(stage->split_text, model->split)) return kua__model_load(ws, model, k, world, out);
+    if (kua__streq(stage->split_text, model->split))
+        return kua__model_load(ws, model, k, world, out);
     return fit_anew(ws, model, k, stage, out);
 }
 
@@ -37,7 +46,8 @@ static bool switches_somebody_off(const kua__verdict *v)
     return !v->transfer;
 }
 
-static kua_status open_other(kua_workspace *ws, const kua__model *model, size_t k, const kua__stage *stage, const kua__world *world,
+static kua_status open_other(kua_workspace *ws, const kua__model *model, size_t k,
+                             const kua__stage *stage, const kua__world *world,
                              const json_t *verdict, kua__scorer *out)
 {
     KUA__TRY(kua__verdict_load(model->name, verdict, &out->verdict));
@@ -51,8 +61,9 @@ static kua_status open_other(kua_workspace *ws, const kua__model *model, size_t 
     return st;
 }
 
-kua_status kua__scorer_open(kua_workspace *ws, const kua__model *model, size_t k, const kua__stage *stage, const kua__world *world,
-                            bool raw, kua__scorer *out)
+kua_status kua__scorer_open(kua_workspace *ws, const kua__model *model, size_t k,
+                            const kua__stage *stage, const kua__world *world, bool raw,
+                            kua__scorer *out)
 {
     *out = (kua__scorer){.n_sources = stage->n_sources};
     const json_t *verdict = json_object_get(json_object_get(model->row, "record"), "verdict");
@@ -71,16 +82,19 @@ void kua__scorer_release(kua__scorer *s)
 }
 
 /* Answers the questions that the verdict keeps from transfer with the other model, in one batch. */
-static kua_status score_by_other(const kua__scorer *s, const kua__query *queries, const uint32_t *kept, size_t n_kept, float *scores)
+static kua_status score_by_other(const kua__scorer *s, const kua__query *queries,
+                                 const uint32_t *kept, size_t n_kept, float *scores)
 {
     size_t n_items = s->rec->n_items;
     kua__query *batch = NULL;
     float *rows = NULL;
     kua_status st = KUA__NEW_ARRAY(&batch, n_kept, "questions");
     if (!st) st = KUA__NEW_ARRAY(&rows, n_kept * n_items, "scores");
-    for (size_t i = 0; !st && i < n_kept; i++) batch[i] = queries[kept[i]];
+    for (size_t i = 0; !st && i < n_kept; i++)
+        batch[i] = queries[kept[i]];
     if (!st) st = kua__rec_score(s->other, batch, n_kept, rows);
-    for (size_t i = 0; !st && i < n_kept; i++) memcpy(scores + kept[i] * n_items, rows + i * n_items, n_items * sizeof(*rows));
+    for (size_t i = 0; !st && i < n_kept; i++)
+        memcpy(scores + kept[i] * n_items, rows + i * n_items, n_items * sizeof(*rows));
     kua__free(batch);
     kua__free(rows);
     return st;
@@ -95,7 +109,8 @@ kua_status kua__scorer_score(void *scorer, const kua__query *queries, size_t n, 
     size_t n_kept = 0;
     KUA__TRY(KUA__NEW_ARRAY(&kept, n, "questions"));
     for (size_t i = 0; i < n; i++) {
-        if (!kua__verdict_allows(&s->verdict, kua__slice_user_bits(&queries[i], s->n_sources))) kept[n_kept++] = (uint32_t)i;
+        if (!kua__verdict_allows(&s->verdict, kua__slice_user_bits(&queries[i], s->n_sources)))
+            kept[n_kept++] = (uint32_t)i;
     }
     kua_status st = n_kept ? score_by_other(s, queries, kept, n_kept, scores) : KUA_OK;
     kua__free(kept);

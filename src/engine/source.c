@@ -1,7 +1,9 @@
-/* source.c - the model of the sources, g(.; w_S): trained once, kept in the registry, shared by all strategies.
+/* source.c - the model of the sources, g(.; w_S): trained once, kept in the registry, shared by all
+ * strategies.
  *
- * It sees the sources up to where training ends, so that it serves the fit that chooses and the final one alike without
- * leaking; a model of the same sources, split, settings and seed is loaded instead of trained again.
+ * It sees the sources up to where training ends, so that it serves the fit that chooses and the
+ * final one alike without leaking; a model of the same sources, split, settings and seed is loaded
+ * instead of trained again.
  */
 #include "engine/engine.h"
 
@@ -15,10 +17,12 @@ static const char source_name[] = "source";
 static kua__world source_world(const kua__stage *stage, uint64_t seed)
 {
     const kua__source *first = &stage->source[0];
-    return (kua__world){.side = first->side, .train = first->cut, .valid = first->cut, .seed = seed};
+    return (kua__world){
+        .side = first->side, .train = first->cut, .valid = first->cut, .seed = seed};
 }
 
-static bool is_wanted(const json_t *row, const char *sources, const char *split, const json_t *settings, uint64_t seed)
+static bool is_wanted(const json_t *row, const char *sources, const char *split,
+                      const json_t *settings, uint64_t seed)
 {
     const json_t *record = json_object_get(row, "record");
     const json_t *first = json_array_get(json_object_get(record, "seeds"), 0);
@@ -28,8 +32,9 @@ static bool is_wanted(const json_t *row, const char *sources, const char *split,
            json_integer_value(json_object_get(first, "seed")) == (json_int_t)seed;
 }
 
-static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, const char *sources, const json_t *settings, uint64_t seed,
-                                const kua__world *world, kua__rec **out)
+static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, const char *sources,
+                                const json_t *settings, uint64_t seed, const kua__world *world,
+                                kua__rec **out)
 {
     json_t *rows = NULL;
     KUA__TRY(kua__store_models(ws->store, source_name, &rows));
@@ -38,7 +43,8 @@ static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, cons
         const json_t *row = json_array_get(rows, i);
         if (!is_wanted(row, sources, stage->split_text, settings, seed)) continue;
         kua__model model = {0};
-        st = kua__model_open(ws, source_name, (int)json_integer_value(json_object_get(row, "version")), &model);
+        st = kua__model_open(ws, source_name,
+                             (int)json_integer_value(json_object_get(row, "version")), &model);
         if (!st) st = kua__model_load(ws, &model, 0, world, out);
         kua__model_release(&model);
     }
@@ -46,7 +52,8 @@ static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, cons
     return st;
 }
 
-static kua_status pretrain(const kua__stage *stage, const json_t *settings, uint64_t seed, const kua_monitor *monitor, kua__rec **out)
+static kua_status pretrain(const kua__stage *stage, const json_t *settings, uint64_t seed,
+                           const kua_monitor *monitor, kua__rec **out)
 {
     kua__sequence_domain *domains = NULL;
     kua__cut *valid = NULL;
@@ -55,29 +62,37 @@ static kua_status pretrain(const kua__stage *stage, const json_t *settings, uint
     if (!st) st = KUA__NEW_ARRAY(&valid, stage->n_sources, "sources");
     for (size_t i = 0; !st && i < stage->n_sources; i++) {
         valid[i] = (kua__cut){stage->source[i].cut.log, stage->side[1 + i].split.test_at};
-        domains[i] = (kua__sequence_domain){&stage->source[i].side, &stage->source[i].cut, &valid[i]};
+        domains[i] =
+            (kua__sequence_domain){&stage->source[i].side, &stage->source[i].cut, &valid[i]};
     }
     if (!st) st = kua__rec_create("sequence", settings, &complete);
-    if (!st) st = kua__sequence_pretrain(domains, stage->n_sources, complete->settings, seed, monitor, out);
+    if (!st)
+        st = kua__sequence_pretrain(domains, stage->n_sources, complete->settings, seed, monitor,
+                                    out);
     kua__rec_free(complete);
     kua__free(domains);
     kua__free(valid);
     return st;
 }
 
-static kua_status keep(kua_workspace *ws, const kua__stage *stage, const char *sources, const json_t *settings, uint64_t seed,
-                       const kua__rec *rec, double seconds)
+static kua_status keep(kua_workspace *ws, const kua__stage *stage, const char *sources,
+                       const json_t *settings, uint64_t seed, const kua__rec *rec, double seconds)
 {
-    json_t *record = json_pack("{s:s, s:s, s:O, s:f, s:[{s:I, s:O}]}", "of", sources, "split", stage->split_text, "settings", settings,
-                               "seconds", seconds, "seeds", "seed", (json_int_t)seed, "facts", rec->facts);
+    json_t *record = json_pack("{s:s, s:s, s:O, s:f, s:[{s:I, s:O}]}", "of", sources, "split",
+                               stage->split_text, "settings", settings, "seconds", seconds, "seeds",
+                               "seed", (json_int_t)seed, "facts", rec->facts);
     json_t *rows = NULL;
-    kua_status st = record ? kua__store_models(ws->store, source_name, &rows) : kua__fail_nomem(0, "a model's record");
+    kua_status st = record ? kua__store_models(ws->store, source_name, &rows)
+                           : kua__fail_nomem(0, "a model's record");
     int version = st ? 0 : (int)json_array_size(rows) + 1;
     char *folder = st ? NULL : kua__model_folder(ws, source_name, version, 0);
     if (!st) st = folder ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
     if (!st) st = rec->ops->save(rec, folder);
-    kua__model_row row = {.name = source_name, .kind = "sequence", .domain = stage->shop->domains[stage->side[1].domain].name,
-                          .strategy = "", .record = record};
+    kua__model_row row = {.name = source_name,
+                          .kind = "sequence",
+                          .domain = stage->shop->domains[stage->side[1].domain].name,
+                          .strategy = "",
+                          .record = record};
     if (!st) st = kua__store_model_add(ws->store, &row, &version);
     kua__free(folder);
     json_decref(rows);
@@ -85,8 +100,8 @@ static kua_status keep(kua_workspace *ws, const kua__stage *stage, const char *s
     return st;
 }
 
-kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const char *sources, const json_t *settings, uint64_t seed,
-                              kua__rec **out)
+kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const char *sources,
+                              const json_t *settings, uint64_t seed, kua__rec **out)
 {
     *out = NULL;
     json_t *given = settings ? json_deep_copy(settings) : json_object();

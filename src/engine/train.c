@@ -1,4 +1,5 @@
-/* train.c - the jobs that make models: kua_train on one domain, kua_transfer from others under the guard. */
+/* train.c - the jobs that make models: kua_train on one domain, kua_transfer from others under the
+ * guard. */
 #include "engine/engine.h"
 
 #include <string.h>
@@ -7,12 +8,13 @@
 #include "transfer/guard.h"
 #include "transfer/transfer.h"
 
-/* ---- what exists -------------------------------------------------------------------------------------------------------- */
+/* ---- what exists ---- */
 
 static json_t *describe(const char *name, const char *summary, const char *settings)
 {
     json_t *parsed = settings ? json_loads(settings, 0, NULL) : json_object();
-    return json_pack("{s:s, s:s, s:o}", "name", name, "summary", summary, "settings", parsed ? parsed : json_object());
+    return json_pack("{s:s, s:s, s:o}", "name", name, "summary", summary, "settings",
+                     parsed ? parsed : json_object());
 }
 
 kua_status kua_kinds(char **report)
@@ -20,7 +22,8 @@ kua_status kua_kinds(char **report)
     *report = NULL;
     json_t *list = json_array();
     for (size_t i = 0; kua__rec_all[i]; i++) {
-        json_array_append_new(list, describe(kua__rec_all[i]->name, kua__rec_all[i]->summary, kua__rec_all[i]->settings));
+        json_array_append_new(list, describe(kua__rec_all[i]->name, kua__rec_all[i]->summary,
+                                             kua__rec_all[i]->settings));
     }
     return kua__engine_report(list, report);
 }
@@ -30,7 +33,9 @@ kua_status kua_strategies(char **report)
     *report = NULL;
     json_t *list = json_array();
     for (size_t i = 0; kua__strategy_all[i]; i++) {
-        json_array_append_new(list, describe(kua__strategy_all[i]->name, kua__strategy_all[i]->summary, kua__strategy_all[i]->settings));
+        json_array_append_new(list,
+                              describe(kua__strategy_all[i]->name, kua__strategy_all[i]->summary,
+                                       kua__strategy_all[i]->settings));
     }
     return kua__engine_report(list, report);
 }
@@ -38,7 +43,8 @@ kua_status kua_strategies(char **report)
 static kua_status unknown(const char *what, const char *name, char *(*names)(void))
 {
     char *list = names();
-    kua_status st = kua__fail(KUA_INVALID, "no %s '%s'; there is: %s", what, name, list ? list : "");
+    kua_status st =
+        kua__fail(KUA_INVALID, "no %s '%s'; there is: %s", what, name, list ? list : "");
     kua__free(list);
     return st;
 }
@@ -46,14 +52,16 @@ static kua_status unknown(const char *what, const char *name, char *(*names)(voi
 static char *kind_names(void)
 {
     kua__buf b = {0};
-    for (size_t i = 0; kua__rec_all[i]; i++) kua__buf_printf(&b, "%s%s", i ? ", " : "", kua__rec_all[i]->name);
+    for (size_t i = 0; kua__rec_all[i]; i++)
+        kua__buf_printf(&b, "%s%s", i ? ", " : "", kua__rec_all[i]->name);
     return b.data;
 }
 
 static char *strategy_names(void)
 {
     kua__buf b = {0};
-    for (size_t i = 0; kua__strategy_all[i]; i++) kua__buf_printf(&b, "%s%s", i ? ", " : "", kua__strategy_all[i]->name);
+    for (size_t i = 0; kua__strategy_all[i]; i++)
+        kua__buf_printf(&b, "%s%s", i ? ", " : "", kua__strategy_all[i]->name);
     return b.data;
 }
 
@@ -62,7 +70,8 @@ static kua_status parse_settings(const char *text, json_t **out)
     *out = NULL;
     if (!text) return KUA_OK;
     KUA__TRY(kua__json_parse("settings", text, strlen(text), out));
-    return json_is_object(*out) ? KUA_OK : kua__fail(KUA_INVALID, "settings: expected a JSON object");
+    return json_is_object(*out) ? KUA_OK
+                                : kua__fail(KUA_INVALID, "settings: expected a JSON object");
 }
 
 /* The registry's row with the record's members beside it. */
@@ -76,7 +85,7 @@ static kua_status model_report(const kua__model *model, char **report)
     return kua__engine_report(all, report);
 }
 
-/* ---- train ---------------------------------------------------------------------------------------------------------------- */
+/* ---- train ---- */
 
 kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **report)
 {
@@ -91,7 +100,8 @@ kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **repor
     recipe.settings = settings;
     if (!st) st = kua__stage_open(ws, o->domain, NULL, o->split, &stage);
     if (!st) {
-        st = kua__engine_train(ws, &stage, &recipe, o->name, o->seed ? o->seed : 1, o->seeds ? (size_t)o->seeds : 1, NULL, &model);
+        st = kua__engine_train(ws, &stage, &recipe, o->name, o->seed ? o->seed : 1,
+                               o->seeds ? (size_t)o->seeds : 1, NULL, &model);
     }
     kua__stage_release(&stage);
     json_decref(settings);
@@ -100,43 +110,49 @@ kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **repor
     return st;
 }
 
-/* ---- transfer --------------------------------------------------------------------------------------------------------------- */
+/* ---- transfer ---- */
 
-/* Of the given settings those that the recommender itself knows: what target-only is fitted with. */
+/* Of the given settings those that the recommender itself knows: what target-only is fitted with.
+ */
 static json_t *own_settings(const kua__rec_ops *ops, const json_t *given)
 {
     json_t *known = json_loads(ops->settings, 0, NULL), *own = json_object(), *value;
     const char *key;
-    json_object_foreach((json_t *)given, key, value) {
+    json_object_foreach((json_t *)given, key, value)
+    {
         if (json_object_get(known, key)) json_object_set(own, key, value);
     }
     json_decref(known);
     return own;
 }
 
-static bool is_target_only(const json_t *row, const char *kind, const char *domain, const char *split, const json_t *settings,
-                           uint64_t seed, size_t seeds)
+static bool is_target_only(const json_t *row, const char *kind, const char *domain,
+                           const char *split, const json_t *settings, uint64_t seed, size_t seeds)
 {
     const json_t *record = json_object_get(row, "record"), *list = json_object_get(record, "seeds");
     const char *sources = json_string_value(json_object_get(record, "sources"));
     return kua__streq(json_string_value(json_object_get(row, "kind")), kind) &&
-           kua__streq(json_string_value(json_object_get(row, "domain")), domain) && !(sources && *sources) &&
+           kua__streq(json_string_value(json_object_get(row, "domain")), domain) &&
+           !(sources && *sources) &&
            kua__streq(json_string_value(json_object_get(record, "split")), split) &&
-           (!settings || json_equal(json_object_get(record, "settings"), settings)) && json_array_size(list) >= seeds &&
+           (!settings || json_equal(json_object_get(record, "settings"), settings)) &&
+           json_array_size(list) >= seeds &&
            json_integer_value(json_object_get(json_array_get(list, 0), "seed")) == (json_int_t)seed;
 }
 
-/* A model of the target alone: an existing one with these settings (any: with whatever settings), or a new one called
- * "target-only". */
-static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe, bool any, uint64_t seed,
-                              size_t seeds, kua__model *out)
+/* A model of the target alone: an existing one with these settings (any: with whatever settings),
+ * or a new one called "target-only". */
+static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe,
+                              bool any, uint64_t seed, size_t seeds, kua__model *out)
 {
     const char *domain = stage->shop->domains[stage->side[0].domain].name;
     json_t *rows = NULL, *settings = own_settings(recipe->ops, recipe->settings);
     kua_status st = kua__store_models(ws->store, NULL, &rows);
     for (size_t i = json_array_size(rows); !st && i-- > 0;) {
         const json_t *row = json_array_get(rows, i);
-        if (!is_target_only(row, recipe->kind, domain, stage->split_text, any ? NULL : settings, seed, seeds)) continue;
+        if (!is_target_only(row, recipe->kind, domain, stage->split_text, any ? NULL : settings,
+                            seed, seeds))
+            continue;
         st = kua__model_open(ws, json_string_value(json_object_get(row, "name")),
                              (int)json_integer_value(json_object_get(row, "version")), out);
         json_decref(rows);
@@ -152,7 +168,8 @@ static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const 
     return st;
 }
 
-static kua_status load_results(kua_workspace *ws, const kua__model *model, size_t n, kua__eval_result *out)
+static kua_status load_results(kua_workspace *ws, const kua__model *model, size_t n,
+                               kua__eval_result *out)
 {
     kua_status st = KUA_OK;
     for (size_t k = 0; !st && k < n; k++) {
@@ -163,7 +180,8 @@ static kua_status load_results(kua_workspace *ws, const kua__model *model, size_
     return st;
 }
 
-static kua_status decide(kua_workspace *ws, const kua__stage *stage, const kua__model *base, const kua__model *moved, json_t **out)
+static kua_status decide(kua_workspace *ws, const kua__stage *stage, const kua__model *base,
+                         const kua__model *moved, json_t **out)
 {
     kua__world world = kua__stage_choosing(stage, 1);
     kua__eval_set set = {0};
@@ -178,15 +196,17 @@ static kua_status decide(kua_workspace *ws, const kua__stage *stage, const kua__
     if (!st) st = kua__guard_decide(&set, results, n, results + n, n, &options, &verdict);
     if (!st) st = kua__verdict_json(&verdict, out);
     kua__verdict_release(&verdict);
-    for (size_t k = 0; results && k < 2 * n; k++) kua__eval_result_release(&results[k]);
+    for (size_t k = 0; results && k < 2 * n; k++)
+        kua__eval_result_release(&results[k]);
     kua__free(results);
     kua__eval_set_release(&set);
     return st;
 }
 
-/* Asks the guard about a fitted strategy and writes its verdict, and what it was compared with, into the record. */
-static kua_status judge(kua_workspace *ws, const kua__stage *stage, const kua_transfer_options *o, const kua__model *base,
-                        kua__model *moved)
+/* Asks the guard about a fitted strategy and writes its verdict, and what it was compared with,
+ * into the record. */
+static kua_status judge(kua_workspace *ws, const kua__stage *stage, const kua_transfer_options *o,
+                        const kua__model *base, kua__model *moved)
 {
     json_t *verdict = NULL;
     KUA__TRY(decide(ws, stage, base, moved, &verdict));
@@ -195,20 +215,25 @@ static kua_status judge(kua_workspace *ws, const kua__stage *stage, const kua_tr
     json_object_set_new(verdict, "sources", json_pack("[s]", o->sources));
     json_t *record = json_object_get(moved->row, "record");
     json_object_set_new(record, "verdict", verdict);
-    json_object_set_new(record, "target_only", json_pack("{s:s, s:i}", "name", base->name, "version", base->version));
+    json_object_set_new(record, "target_only",
+                        json_pack("{s:s, s:i}", "name", base->name, "version", base->version));
     return kua__store_model_record(ws->store, moved->name, moved->version, record);
 }
 
 /* A misspelt setting would be passed over in silence otherwise. */
 static kua_status check_settings(const kua__recipe *recipe, const json_t *given)
 {
-    json_t *known = json_loads(recipe->ops->settings, 0, NULL), *added = json_loads(recipe->strategy->settings, 0, NULL), *value;
+    json_t *known = json_loads(recipe->ops->settings, 0, NULL),
+           *added = json_loads(recipe->strategy->settings, 0, NULL), *value;
     const char *key;
     kua_status st = KUA_OK;
     json_object_update(known, added);
-    json_object_foreach((json_t *)given, key, value) {
+    json_object_foreach((json_t *)given, key, value)
+    {
         if (!json_object_get(known, key)) {
-            st = kua__fail(KUA_INVALID, "strategy %s: no setting '%s'; kua transfer WS --list shows them", recipe->strategy->name, key);
+            st = kua__fail(KUA_INVALID,
+                           "strategy %s: no setting '%s'; kua transfer WS --list shows them",
+                           recipe->strategy->name, key);
         }
     }
     json_decref(known);
@@ -216,8 +241,8 @@ static kua_status check_settings(const kua__recipe *recipe, const json_t *given)
     return st;
 }
 
-static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o, const kua__recipe *recipe, const json_t *settings,
-                           kua__model *model)
+static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o,
+                           const kua__recipe *recipe, const json_t *settings, kua__model *model)
 {
     kua__stage stage = {0};
     kua__model base = {0};
@@ -228,10 +253,12 @@ static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o, con
     KUA__TRY(kua__stage_open(ws, o->target, o->sources, o->split, &stage));
     kua__rec *source = NULL;
     kua_status st = check_settings(recipe, settings);
-    bool any = recipe->ops != ops; /* a strategy that trains no sequence model has no settings for one */
+    bool any =
+        recipe->ops != ops; /* a strategy that trains no sequence model has no settings for one */
     if (!st) st = target_only(ws, &stage, &reference, any, seed, seeds, &base);
     json_t *own = own_settings(ops, settings);
-    if (!st && recipe->strategy->needs_source) st = kua__engine_source(ws, &stage, o->sources, own, seed, &source);
+    if (!st && recipe->strategy->needs_source)
+        st = kua__engine_source(ws, &stage, o->sources, own, seed, &source);
     json_decref(own);
     kua__recipe moved = *recipe;
     moved.source = source;
@@ -253,7 +280,8 @@ kua_status kua_transfer(kua_workspace *ws, const kua_transfer_options *o, char *
     if (report) *report = NULL;
     const kua__strategy *strategy = kua__strategy_find(o->strategy);
     if (!strategy) return unknown("strategy", o->strategy, strategy_names);
-    kua__recipe recipe = {.kind = strategy->rec, .ops = kua__transfer_rec_find(strategy->rec), .strategy = strategy};
+    kua__recipe recipe = {
+        .kind = strategy->rec, .ops = kua__transfer_rec_find(strategy->rec), .strategy = strategy};
     kua__model model = {0};
     json_t *settings = NULL;
     kua_status st = kua__engine_lock(ws);

@@ -1,9 +1,12 @@
 /* vectors.c - item texts to vectors, once per distinct text, and back to a matrix per domain.
  *
- *     vectors/text.safetensors    "hash" [n] u64 of each distinct text (as I64), "vectors" [n, dim] f32, meta "model"
+ *     vectors/text.safetensors
+ *         "hash"     [n] I64        of each distinct text
+ *         "vectors"  [n, dim] F32
+ *         meta "model"
  *
- * Keyed by the text's hash, so that a later import leaves what is encoded valid and only new texts cost anything. The
- * file is written whole; another model starts it anew.
+ * Keyed by the text's hash, so that a later import leaves what is encoded valid and only new texts
+ * cost anything. The file is written whole; another model starts it anew.
  */
 #include "engine/engine.h"
 
@@ -19,7 +22,7 @@ static uint64_t text_hash(const char *text)
     return kua__hash64(text, strlen(text), 0x6b7561);
 }
 
-/* ---- hash to row: open addressing ----------------------------------------------------------------------------------- */
+/* ---- hash to row: open addressing ---- */
 
 typedef struct hash_rows {
     uint64_t *hash;
@@ -30,7 +33,8 @@ typedef struct hash_rows {
 static kua_status rows_init(hash_rows *t, size_t n)
 {
     size_t slots = 64;
-    while (slots < 2 * n) slots *= 2;
+    while (slots < 2 * n)
+        slots *= 2;
     t->mask = slots - 1;
     KUA__TRY(KUA__NEW_ARRAY(&t->hash, slots, "hashes of texts"));
     return KUA__NEW_ZEROED(&t->row, slots, "rows of texts");
@@ -40,7 +44,8 @@ static kua_status rows_init(hash_rows *t, size_t n)
 static size_t rows_slot(const hash_rows *t, uint64_t hash)
 {
     size_t i = hash & t->mask;
-    while (t->row[i] && t->hash[i] != hash) i = (i + 1) & t->mask;
+    while (t->row[i] && t->hash[i] != hash)
+        i = (i + 1) & t->mask;
     return i;
 }
 
@@ -59,7 +64,7 @@ static void rows_release(hash_rows *t)
     kua__free(t->row);
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------------------------ */
+/* ---- the file ---- */
 
 typedef struct vector_file {
     kua__safetensors *file; /* NULL: none yet */
@@ -86,9 +91,12 @@ static kua_status vector_file_check(vector_file *v, const char *path)
 {
     v->hash = kua__safetensors_find(v->file, "hash");
     v->vectors = kua__safetensors_find(v->file, "vectors");
-    bool good = v->hash && v->vectors && v->hash->dtype == KUA__I64 && v->hash->rank == 1 && v->vectors->dtype == KUA__F32 &&
-                v->vectors->rank == 2 && v->hash->dim[0] == v->vectors->dim[0];
-    if (!good) return kua__fail(KUA_FORMAT, "%s: expected \"hash\" [n] I64 and \"vectors\" [n, dim] F32", path);
+    bool good = v->hash && v->vectors && v->hash->dtype == KUA__I64 && v->hash->rank == 1 &&
+                v->vectors->dtype == KUA__F32 && v->vectors->rank == 2 &&
+                v->hash->dim[0] == v->vectors->dim[0];
+    if (!good)
+        return kua__fail(KUA_FORMAT, "%s: expected \"hash\" [n] I64 and \"vectors\" [n, dim] F32",
+                         path);
     v->n = v->vectors->dim[0];
     v->dim = v->vectors->dim[1];
     return KUA_OK;
@@ -107,14 +115,16 @@ static kua_status vector_file_open(const kua_workspace *ws, const char *model, v
         const char *made_by = st ? NULL : kua__safetensors_meta(v->file, "model");
         if (!st && model && !(made_by && kua__streq(made_by, model))) vector_file_close(v);
         if (!st) st = rows_init(&v->rows, v->n);
-        for (size_t i = 0; !st && i < v->n; i++) rows_add(&v->rows, stored_hash(v, i), (uint32_t)i);
+        for (size_t i = 0; !st && i < v->n; i++)
+            rows_add(&v->rows, stored_hash(v, i), (uint32_t)i);
     }
     kua__free(path);
     if (st) vector_file_close(v);
     return st;
 }
 
-kua_status kua__engine_vectors(kua_workspace *ws, const kua__shop *shop, uint32_t domain, float **out, size_t *dim)
+kua_status kua__engine_vectors(kua_workspace *ws, const kua__shop *shop, uint32_t domain,
+                               float **out, size_t *dim)
 {
     *out = NULL;
     *dim = 0;
@@ -132,7 +142,7 @@ kua_status kua__engine_vectors(kua_workspace *ws, const kua__shop *shop, uint32_
     return st;
 }
 
-/* ---- encoding ------------------------------------------------------------------------------------------------------------- */
+/* ---- encoding ---- */
 
 typedef struct fresh_texts {
     kua_text *text;
@@ -160,10 +170,12 @@ static kua_status find_fresh(const kua__shop *shop, const vector_file *v, fresh_
     return st;
 }
 
-static kua_status vector_file_write(const kua_workspace *ws, const char *model, const vector_file *old, const fresh_texts *fresh,
+static kua_status vector_file_write(const kua_workspace *ws, const char *model,
+                                    const vector_file *old, const fresh_texts *fresh,
                                     const float *rows, size_t dim)
 {
-    char *folder = kua__path_join(ws->path, vectors_folder), *path = kua__engine_path(ws, vectors_folder, vectors_file);
+    char *folder = kua__path_join(ws->path, vectors_folder),
+         *path = kua__engine_path(ws, vectors_folder, vectors_file);
     kua__st_writer *w = NULL;
     size_t n = old->n + fresh->n;
     kua_status st = folder && path ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
@@ -182,13 +194,17 @@ static kua_status vector_file_write(const kua_workspace *ws, const char *model, 
     return st;
 }
 
-static kua_status encode_report(const char *model, size_t dim, size_t texts, size_t encoded, uint64_t tokens, double seconds, char **report)
+static kua_status encode_report(const char *model, size_t dim, size_t texts, size_t encoded,
+                                uint64_t tokens, double seconds, char **report)
 {
-    return kua__engine_report(json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "model", model, "dim", (json_int_t)dim, "texts",
-                                        (json_int_t)texts, "encoded", (json_int_t)encoded, "seconds", seconds, "texts_per_second",
-                                        seconds > 0 ? (double)encoded / seconds : 0, "tokens_per_second",
-                                        seconds > 0 ? (double)tokens / seconds : 0, "peak_bytes", (json_int_t)kua__peak_rss_bytes()),
-                              report);
+    return kua__engine_report(
+        json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "model", model, "dim",
+                  (json_int_t)dim, "texts", (json_int_t)texts, "encoded", (json_int_t)encoded,
+                  "seconds", seconds, "texts_per_second",
+                  seconds > 0 ? (double)encoded / seconds : 0, "tokens_per_second",
+                  seconds > 0 ? (double)tokens / seconds : 0, "peak_bytes",
+                  (json_int_t)kua__peak_rss_bytes()),
+        report);
 }
 
 static kua_status load_encoder(const char *model, kua_encoder **out)
@@ -222,7 +238,8 @@ kua_status kua_encode(kua_workspace *ws, const char *model, char **report)
         KUA__GOTO(st, kua_encoder_encode(encoder, fresh.text, fresh.n, ws->monitor, rows, &stats));
         KUA__GOTO(st, vector_file_write(ws, model, &old, &fresh, rows, dim));
     }
-    st = encode_report(model, dim, fresh.distinct, fresh.n, stats.tokens, kua__seconds() - start, report);
+    st = encode_report(model, dim, fresh.distinct, fresh.n, stats.tokens, kua__seconds() - start,
+                       report);
 done:
     kua_encoder_free(encoder);
     vector_file_close(&old);
@@ -232,7 +249,7 @@ done:
     return st;
 }
 
-/* ---- a text file --------------------------------------------------------------------------------------------------------- */
+/* ---- a text file ---- */
 
 static kua_status cut_lines(const kua__map *map, kua_text **out, size_t *n)
 {
@@ -264,7 +281,8 @@ static kua_status write_vectors(const char *path, const float *rows, size_t n, s
     return st;
 }
 
-kua_status kua_encode_file(const char *model, const char *text_file, const char *out_file, const kua_monitor *monitor, char **report)
+kua_status kua_encode_file(const char *model, const char *text_file, const char *out_file,
+                           const kua_monitor *monitor, char **report)
 {
     if (report) *report = NULL;
     kua__map map = {0};
@@ -292,11 +310,12 @@ done:
     return st;
 }
 
-/* ---- where models are ------------------------------------------------------------------------------------------------------ */
+/* ---- where models are ---- */
 
 static char *cache_folder(void)
 {
-    const char *cache = getenv("KUA_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *cache = getenv("KUA_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
     if (cache && *cache) return kua__strdup(cache);
     if (xdg && *xdg) return kua__path_join(xdg, "kua");
     return kua__path_join(home && *home ? home : ".", ".cache/kua");
@@ -319,7 +338,10 @@ kua_status kua_model_folder(const char *model, char **folder)
     kua__free(models);
     if (!*folder) return kua__fail_nomem(0, "a path");
     if (kua__exists(*folder)) return KUA_OK;
-    kua_status st = kua__fail(KUA_NOTFOUND, "model '%s': neither a folder with config.json nor in the model cache (%s); make fetch gets minilm-l6", model, *folder);
+    kua_status st = kua__fail(KUA_NOTFOUND,
+                              "model '%s': neither a folder with config.json nor in the model "
+                              "cache (%s); make fetch gets minilm-l6",
+                              model, *folder);
     kua__free(*folder);
     *folder = NULL;
     return st;

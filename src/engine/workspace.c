@@ -29,7 +29,8 @@ static kua_status workspace_start(kua_workspace *ws, const char *path)
     ws->path = kua__strdup(path);
     char *db = kua__path_join(path, "kua.db");
     kua_status st = ws->path && db ? KUA_OK : kua__fail_nomem(strlen(path) + 8, "a path");
-    if (!st && !kua__exists(db)) st = kua__fail(KUA_NOTFOUND, "%s: no workspace there; kua init %s makes one", path, path);
+    if (!st && !kua__exists(db))
+        st = kua__fail(KUA_NOTFOUND, "%s: no workspace there; kua init %s makes one", path, path);
     if (!st) st = kua__store_open(db, &ws->store);
     kua__free(db);
     return st;
@@ -99,7 +100,9 @@ kua_status kua__engine_report(json_t *json, char **report)
 {
     kua_status st = KUA_OK;
     if (report) {
-        *report = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9) | JSON_ENCODE_ANY) : NULL;
+        *report =
+            json ? kua__json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9) | JSON_ENCODE_ANY)
+                 : NULL;
         if (!*report) st = kua__fail_nomem(0, "a report");
     }
     json_decref(json);
@@ -113,11 +116,21 @@ kua_status kua_import(kua_workspace *ws, const kua_import_options *o, char **rep
     json_t *settings = NULL, *result = NULL;
     char *rejects = kua__path_join(ws->path, "rejects");
     if (!rejects) return kua__fail_nomem(strlen(ws->path) + 8, "a path");
-    kua_status st = o->settings ? kua__json_parse("import settings", o->settings, strlen(o->settings), &settings) : KUA_OK;
+    kua_status st = o->settings ? kua__json_parse("import settings", o->settings,
+                                                  strlen(o->settings), &settings)
+                                : KUA_OK;
     if (!st) {
         kua__import_options import = {
-            .domain = o->domain, .items = o->items, .events = o->events, .users = o->users, .map = o->map,
-            .train = o->train, .valid = o->valid, .test = o->test, .settings = settings, .rejects = rejects,
+            .domain = o->domain,
+            .items = o->items,
+            .events = o->events,
+            .users = o->users,
+            .map = o->map,
+            .train = o->train,
+            .valid = o->valid,
+            .test = o->test,
+            .settings = settings,
+            .rejects = rejects,
         };
         st = kua__store_import(ws->store, &import, ws->monitor, &result);
     }

@@ -107,7 +107,7 @@ static json_t *describe(const kua__checkpoint *what)
 
 static kua_status write_meta(kua__st_writer *w, const char *key, const json_t *json)
 {
-    char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
+    char *text = kua__json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
     if (!text) return kua__fail_nomem(0, "a checkpoint's description");
     kua_status st = kua__st_writer_meta(w, key, text);
     kua__free(text); /* jansson's memory is base's */

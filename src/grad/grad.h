@@ -212,14 +212,14 @@ typedef struct kua__candidates {
     size_t n;
 } kua__candidates;
 
-/* The targets of a batch (KUA__NO_ID skipped), and `uniform` draws from all n_items; share[n_items]:
- * how often each is a target, adding up to 1. target[n] becomes places in the result, which lives
- * until reset. Draws are the tape's. NULL item: an error, kept in the tape. */
+/* The targets of a batch (KUA__NO_ID skipped), and `uniform` draws from all n_items;
+ * share[n_items]: how often each is a target, adding up to 1. target[n] becomes places in the
+ * result, which lives until reset. Draws are the tape's. NULL item: an error, kept in the tape. */
 kua__candidates kua__draw_candidates(kua__tape *t, size_t n_items, const float *share,
                                      size_t uniform, uint32_t *target, size_t n);
-/* The softmax loss over candidates whose rows are w [n,d], each logit less its log_q: on average the
- * gradient is that of the softmax over all items (Bengio and Senecal, 2008; Yi et al., "Sampling-bias
- * corrected neural modeling", 2019). target: places among the candidates. */
+/* The softmax loss over candidates whose rows are w [n,d], each logit less its log_q: on average
+ * the gradient is that of the softmax over all items (Bengio and Senecal, 2008; Yi et al.,
+ * "Sampling-bias corrected neural modeling", 2019). target: places among the candidates. */
 kua__var *kua__sampled_loss(kua__tape *t, kua__var *h, kua__var *w,
                             const kua__candidates *candidates, const uint32_t *target);
 /* Mean over all elements of the binary cross-entropy with targets in [0,1], [rows,cols] like

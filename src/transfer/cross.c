@@ -1,7 +1,9 @@
-/* cross.c - crossknn as a strategy: nothing is trained, co-purchases over shared users are counted (crossknn.c). */
+/* cross.c - crossknn as a strategy: nothing is trained, co-purchases over shared users are counted
+ * (crossknn.c). */
 #include "transfer/strategies.h"
 
-static kua_status fit(const kua__world *world, const kua__rec *source, const json_t *settings, const kua_monitor *monitor, kua__rec **out)
+static kua_status fit(const kua__world *world, const kua__rec *source, const json_t *settings,
+                      const kua_monitor *monitor, kua__rec **out)
 {
     (void)source;
     KUA__TRY(kua__rec_create_from(&kua__rec_crossknn, settings, out));

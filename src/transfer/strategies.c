@@ -2,7 +2,11 @@
 #include "transfer/strategies.h"
 
 const kua__strategy *const kua__strategy_all[] = {
-    &kua__strategy_target_only, &kua__strategy_crossknn, &kua__strategy_frozen, &kua__strategy_finetune, NULL,
+    &kua__strategy_target_only,
+    &kua__strategy_crossknn,
+    &kua__strategy_frozen,
+    &kua__strategy_finetune,
+    NULL,
 };
 
 const kua__strategy *kua__strategy_find(const char *name)

@@ -4,6 +4,7 @@
 
 #include "transfer/transfer.h"
 
-extern const kua__strategy kua__strategy_target_only, kua__strategy_crossknn, kua__strategy_frozen, kua__strategy_finetune;
+extern const kua__strategy kua__strategy_target_only, kua__strategy_crossknn, kua__strategy_frozen,
+    kua__strategy_finetune;
 
 #endif

@@ -1,7 +1,9 @@
-/* target_only.c - no transfer: the sequence model fitted on the target alone, the row that every strategy has to beat. */
+/* target_only.c - no transfer: the sequence model fitted on the target alone, the row that every
+ * strategy has to beat. */
 #include "transfer/strategies.h"
 
-static kua_status fit(const kua__world *world, const kua__rec *source, const json_t *settings, const kua_monitor *monitor, kua__rec **out)
+static kua_status fit(const kua__world *world, const kua__rec *source, const json_t *settings,
+                      const kua_monitor *monitor, kua__rec **out)
 {
     (void)source;
     kua__world alone = *world;

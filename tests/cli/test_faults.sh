@@ -60,6 +60,22 @@ kill -INT $first 2>/dev/null || true
 wait $first 2>/dev/null || true
 "$KUA" train "$ws" --quiet --domain care --model popularity --name p >/dev/null || fail "training after an interrupted one"
 
+# ---- an interrupted training goes on where it stopped, and ends as if it had not been
+train_sequence() {
+    "$KUA" train "$ws" --domain care --model sequence --name "$1" --seed 7 --set epochs=300 --set patience=300 --json
+}
+train_sequence whole >"$work/whole.json" 2>/dev/null || fail "training without interruption"
+timeout --signal=INT 2 bash -c 'exec "$0" "$@"' "$KUA" train "$ws" --domain care --model sequence --name parts --seed 7 \
+    --set epochs=300 --set patience=300 >/dev/null 2>"$work/first" || true
+if grep -q interrupted "$work/first" && grep -q "epoch 1:" "$work/first"; then
+    train_sequence parts >"$work/parts.json" 2>"$work/second" || fail "going on: $(cat "$work/second")"
+    grep -q "going on after epoch" "$work/second" || fail "an interrupted training began anew: $(head -3 "$work/second")"
+    facts='.seeds[0].facts | del(.curve[]?.seconds)'
+    [ "$(jq -S "$facts" "$work/whole.json")" = "$(jq -S "$facts" "$work/parts.json")" ] || fail "an interrupted training ended elsewhere"
+else
+    fail "the training was not interrupted between its epochs: $(cat "$work/first")"
+fi
+
 # ---- a workspace of a newer version, and something else under its name
 cp -r "$ws" "$work/newer"
 python3 - "$work/newer/kua.db" <<'PY'
