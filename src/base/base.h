@@ -71,10 +71,11 @@ void kua__free(void *p); /* NULL is allowed */
 #define KUA__NEW_ARRAY(ptr, n, what)                                                               \
     ((*(ptr) = kua__alloc_array((n), sizeof(**(ptr))))                                             \
          ? KUA_OK                                                                                  \
-         : kua__fail_nomem((n) * sizeof(**(ptr)), what))
+         : (kua__fail_nomem((n) * sizeof(**(ptr)), what), KUA_NOMEM)) /* for analysers to see */
 #define KUA__NEW_ZEROED(ptr, n, what)                                                              \
-    ((*(ptr) = kua__calloc((n), sizeof(**(ptr)))) ? KUA_OK                                         \
-                                                  : kua__fail_nomem((n) * sizeof(**(ptr)), what))
+    ((*(ptr) = kua__calloc((n), sizeof(**(ptr))))                                                  \
+         ? KUA_OK                                                                                  \
+         : (kua__fail_nomem((n) * sizeof(**(ptr)), what), KUA_NOMEM))
 
 /* Makes room for one more element of a growing array: doubles *capacity where count == *capacity.
  * *ptr is unchanged on failure. */

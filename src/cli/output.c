@@ -76,7 +76,7 @@ static bool on_progress(void *user, const char *stage, uint64_t done, uint64_t t
 {
     (void)user;
     double now = now_seconds();
-    if (strcmp(stage, bar.stage)) {
+    if (strcmp(stage, bar.stage) != 0) {
         if (bar.drawn && bar.terminal) fputc('\n', stderr);
         bar.drawn = false;
         snprintf(bar.stage, sizeof(bar.stage), "%s", stage);
