@@ -119,6 +119,11 @@ kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, u
                            kua__fitted *out);
 void kua__fitted_release(kua__fitted *fitted);
 
+/* WS/checkpoints/NAME-SEED, owned, its folder made: where an interrupted fit of this name and seed
+ * goes on. */
+kua_status kua__engine_checkpoint(const kua_workspace *ws, const char *name, uint64_t seed,
+                                  char **out);
+
 /* The model of a stage's sources, from the registry or trained now (and kept). */
 kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const char *sources,
                               const json_t *settings, uint64_t seed, kua__rec **out);

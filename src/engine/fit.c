@@ -139,22 +139,21 @@ static kua_status check_name(const char *name)
                      name);
 }
 
-static kua_status make_checkpoints(const kua_workspace *ws)
+kua_status kua__engine_checkpoint(const kua_workspace *ws, const char *name, uint64_t seed,
+                                  char **out)
 {
+    *out = NULL;
     char *folder = kua__path_join(ws->path, "checkpoints");
-    kua_status st = folder ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
-    kua__free(folder);
-    return st;
-}
-
-/* WS/checkpoints/NAME-SEED, owned: where an interrupted fit of this name and seed goes on. */
-static char *checkpoint_path(const kua_workspace *ws, const char *name, uint64_t seed)
-{
     kua__buf path = {0};
-    kua__buf_printf(&path, "%s/checkpoints/%s-%llu", ws->path, name, (unsigned long long)seed);
-    char *copy = path.failed ? NULL : kua__strdup(path.data);
-    kua__buf_release(&path);
-    return copy;
+    kua__buf_printf(&path, "%s/%s-%llu", folder ? folder : "", name, (unsigned long long)seed);
+    kua_status st = folder ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
+    if (!st) st = kua__buf_status(&path);
+    kua__free(folder);
+    if (st)
+        kua__buf_release(&path);
+    else
+        *out = path.data;
+    return st;
 }
 
 static kua_status fit_seeds(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe,
@@ -169,11 +168,12 @@ static kua_status fit_seeds(kua_workspace *ws, const kua__stage *stage, const ku
     for (size_t k = 0; !st && k < n; k++) {
         kua__fitted fitted;
         kua__recipe own = *recipe;
-        char *checkpoint = checkpoint_path(ws, name, seed + k);
+        char *checkpoint = NULL;
+        st = kua__engine_checkpoint(ws, name, seed + k, &checkpoint);
         own.checkpoint = checkpoint;
-        st = checkpoint ? kua__engine_fit(stage, &own, seed + k, has_set ? &set : NULL, ws->monitor,
-                                          &fitted)
-                        : kua__fail_nomem(0, "a path");
+        if (!st)
+            st =
+                kua__engine_fit(stage, &own, seed + k, has_set ? &set : NULL, ws->monitor, &fitted);
         kua__free(checkpoint);
         if (st) break;
         st = save_fitted(ws, &fitted, name, version, k);
@@ -189,7 +189,6 @@ kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const k
                              kua__model *out)
 {
     KUA__TRY(check_name(name));
-    KUA__TRY(make_checkpoints(ws));
     double start = kua__seconds();
     json_t *seeds = json_array(), *record = extra ? extra : json_object();
     int version = 0;

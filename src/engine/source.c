@@ -3,7 +3,7 @@
  *
  * It sees the sources up to where training ends, so that it serves the fit that chooses and the
  * final one alike without leaking; a model of the same sources, split, settings and seed is loaded
- * instead of trained again.
+ * instead of trained again, and an interrupted training goes on from its checkpoint.
  */
 #include "engine/engine.h"
 
@@ -52,13 +52,15 @@ static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, cons
     return st;
 }
 
-static kua_status pretrain(const kua__stage *stage, const json_t *settings, uint64_t seed,
-                           const kua_monitor *monitor, kua__rec **out)
+static kua_status pretrain(const kua_workspace *ws, const kua__stage *stage, const json_t *settings,
+                           uint64_t seed, kua__rec **out)
 {
     kua__sequence_domain *domains = NULL;
     kua__cut *valid = NULL;
     kua__rec *complete = NULL; /* only for its settings */
-    kua_status st = KUA__NEW_ARRAY(&domains, stage->n_sources, "sources");
+    char *checkpoint = NULL;
+    kua_status st = kua__engine_checkpoint(ws, source_name, seed, &checkpoint);
+    if (!st) st = KUA__NEW_ARRAY(&domains, stage->n_sources, "sources");
     if (!st) st = KUA__NEW_ARRAY(&valid, stage->n_sources, "sources");
     for (size_t i = 0; !st && i < stage->n_sources; i++) {
         valid[i] = (kua__cut){stage->source[i].cut.log, stage->side[1 + i].split.test_at};
@@ -67,9 +69,10 @@ static kua_status pretrain(const kua__stage *stage, const json_t *settings, uint
     }
     if (!st) st = kua__rec_create("sequence", settings, &complete);
     if (!st)
-        st = kua__sequence_pretrain(domains, stage->n_sources, complete->settings, seed, monitor,
-                                    out);
+        st = kua__sequence_pretrain(domains, stage->n_sources, complete->settings, seed, checkpoint,
+                                    ws->monitor, out);
     kua__rec_free(complete);
+    kua__free(checkpoint);
     kua__free(domains);
     kua__free(valid);
     return st;
@@ -109,7 +112,7 @@ kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const 
     kua_status st = find_existing(ws, stage, sources, given, seed, &world, out);
     if (!st && !*out) {
         double start = kua__seconds();
-        st = pretrain(stage, given, seed, ws->monitor, out);
+        st = pretrain(ws, stage, given, seed, out);
         if (!st) st = keep(ws, stage, sources, given, seed, *out, kua__seconds() - start);
     }
     json_decref(given);

@@ -117,8 +117,8 @@ static bool all_have_vectors(const kua__sequence_domain *domains, size_t n)
 }
 
 kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
-                                  const json_t *settings, uint64_t seed, const kua_monitor *monitor,
-                                  kua__rec **out)
+                                  const json_t *settings, uint64_t seed, const char *checkpoint,
+                                  const kua_monitor *monitor, kua__rec **out)
 {
     assert(n >= 1);
     kua__sequence *s = NULL;
@@ -129,7 +129,7 @@ kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
     if (s->options.use_text && all_have_vectors(domains, n))
         st = kua__whitening_fit(&s->whitening, domains, n, s->options.text_dim);
     if (!st) st = kua__sequence_make_body(s, &rng);
-    if (!st) st = kua__sequence_train(s, domains, n, seed, NULL, monitor);
+    if (!st) st = kua__sequence_train(s, domains, n, seed, checkpoint, monitor);
     if (st)
         kua__sequence_free(&s->rec);
     else

@@ -37,9 +37,9 @@ typedef struct kua__sequence_domain {
 } kua__sequence_domain;
 
 /* The result scores items of domains[0]; it is meant as a source for the function above.
- * `settings`: complete. */
+ * `settings`: complete; `checkpoint`: as kua__world has it. */
 kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
-                                  const json_t *settings, uint64_t seed, const kua_monitor *monitor,
-                                  kua__rec **out);
+                                  const json_t *settings, uint64_t seed, const char *checkpoint,
+                                  const kua_monitor *monitor, kua__rec **out);
 
 #endif

@@ -507,7 +507,7 @@ static void several_domains_train_one_body(void **state)
                                       {&b.world.side, &b.world.train, &b.world.valid}};
     json_t *all = settings("{}");
     kua__rec *rec = NULL;
-    assert_ok(kua__sequence_pretrain(domains, 2, all, 5, NULL, &rec));
+    assert_ok(kua__sequence_pretrain(domains, 2, all, 5, NULL, NULL, &rec));
     assert_int_equal(rec->n_items, ITEMS);
     assert_true(hits(&a, rec) > 0.7);
     kua__rec_sequence.free(rec);
