@@ -46,6 +46,9 @@ static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, cons
         st = kua__model_open(ws, source_name,
                              (int)json_integer_value(json_object_get(row, "version")), &model);
         if (!st) st = kua__model_load(ws, &model, 0, world, out);
+        if (!st)
+            kua__log_line(ws->monitor, KUA_LOG_INFO, "source: taking the model of %s, version %d",
+                          sources, model.version);
         kua__model_release(&model);
     }
     json_decref(rows);
@@ -112,6 +115,7 @@ kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const 
     kua_status st = find_existing(ws, stage, sources, given, seed, &world, out);
     if (!st && !*out) {
         double start = kua__seconds();
+        kua__log_line(ws->monitor, KUA_LOG_INFO, "source: training the model of %s", sources);
         st = pretrain(ws, stage, given, seed, out);
         if (!st) st = keep(ws, stage, sources, given, seed, *out, kua__seconds() - start);
     }

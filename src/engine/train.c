@@ -163,7 +163,11 @@ static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const 
     kua__stage alone = *stage;
     alone.n_sources = 0;
     kua__recipe plain = {.kind = recipe->kind, .ops = recipe->ops, .settings = settings};
-    if (!st) st = kua__engine_train(ws, &alone, &plain, "target-only", seed, seeds, NULL, out);
+    if (!st) {
+        kua__log_line(ws->monitor, KUA_LOG_INFO,
+                      "target-only: training the model of %s alone, to compare with", domain);
+        st = kua__engine_train(ws, &alone, &plain, "target-only", seed, seeds, NULL, out);
+    }
     json_decref(settings);
     return st;
 }
@@ -264,6 +268,7 @@ static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o,
     moved.source = source;
     json_t *extra = json_pack("{s:s}", "sources", o->sources);
     if (!st) {
+        kua__log_line(ws->monitor, KUA_LOG_INFO, "%s: moving to %s", o->strategy, o->target);
         st = kua__engine_train(ws, &stage, &moved, o->name, seed, seeds, extra, model);
     } else {
         json_decref(extra);
@@ -281,7 +286,7 @@ kua_status kua_transfer(kua_workspace *ws, const kua_transfer_options *o, char *
     const kua__strategy *strategy = kua__strategy_find(o->strategy);
     if (!strategy) return unknown("strategy", o->strategy, strategy_names);
     kua__recipe recipe = {
-        .kind = strategy->rec, .ops = kua__transfer_rec_find(strategy->rec), .strategy = strategy};
+        .kind = strategy->rec, .ops = kua__rec_find(strategy->rec), .strategy = strategy};
     kua__model model = {0};
     json_t *settings = NULL;
     kua_status st = kua__engine_lock(ws);

@@ -76,6 +76,31 @@ else
     fail "the training was not interrupted between its epochs: $(cat "$work/first")"
 fi
 
+# ---- a transfer that is killed while it trains the model of the sources goes on there
+small=(--set epochs=60 --set patience=60 --set dim=32 --set layers=1)
+transfer() {
+    exec "$KUA" transfer "$1" --source home --target care --strategy finetune --name moved "${small[@]}" --json
+}
+"$KUA" import "$ws" --quiet --domain home --items "$work/home.item" --events "$work/home.inter" >/dev/null
+"$KUA" train "$ws" --quiet --domain care --model sequence --name target-only "${small[@]}" >/dev/null || fail "target-only"
+cp -r "$ws" "$work/killed"
+(transfer "$ws") >"$work/moved.json" 2>"$work/err" || fail "transfer: $(cat "$work/err")"
+: >"$work/cut"
+transfer "$work/killed" >/dev/null 2>"$work/cut" &
+first=$!
+while kill -0 $first 2>/dev/null && ! grep -q "epoch 3:" "$work/cut"; do sleep .02; done
+kill -9 $first 2>/dev/null || true
+wait $first 2>/dev/null || true
+grep -q "source: training the model of home" "$work/cut" || fail "no word of the sources: $(cat "$work/cut")"
+if grep -q "moving to" "$work/cut"; then
+    fail "the transfer was not killed while it trained the source"
+else
+    (transfer "$work/killed") >"$work/resumed.json" 2>"$work/rest" || fail "transfer, going on: $(cat "$work/rest")"
+    sed -n 2p "$work/rest" | grep -q "going on after epoch" || fail "the source began anew: $(head -3 "$work/rest")"
+    facts='[.metrics, .verdict, (.seeds[0].facts | del(.curve[]?.seconds))]'
+    [ "$(jq -S "$facts" "$work/moved.json")" = "$(jq -S "$facts" "$work/resumed.json")" ] || fail "a killed transfer ended elsewhere"
+fi
+
 # ---- a workspace of a newer version, and something else under its name
 cp -r "$ws" "$work/newer"
 python3 - "$work/newer/kua.db" <<'PY'
