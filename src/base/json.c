@@ -21,6 +21,7 @@
 #include "base/private.h"
 
 static _Thread_local bool out_of_memory;
+static _Thread_local unsigned long lost; /* allocations that failed, ever */
 static _Thread_local struct {
     char *data;
     size_t used, size;
@@ -41,6 +42,7 @@ static void *json_alloc(size_t bytes)
     void *p = out_of_memory && reserve.data ? NULL : kua__malloc_unaligned(bytes);
     if (p) return p;
     out_of_memory = true;
+    lost++;
     return from_reserve(bytes);
 }
 
@@ -114,6 +116,11 @@ kua_status kua__json_load(const char *path, json_t **out)
     return st;
 }
 
+unsigned long kua__json_lost(void)
+{
+    return lost;
+}
+
 char *kua__json_dumps(const json_t *json, size_t flags)
 {
     assert(json);
@@ -121,6 +128,16 @@ char *kua__json_dumps(const json_t *json, size_t flags)
     char *text = json_dumps(json, flags | JSON_ENCODE_ANY);
     if (!out_of_memory) return text;
     kua__free(text); /* lacks something */
+    return NULL;
+}
+
+json_t *kua__json_copy(const json_t *json)
+{
+    assert(json);
+    unsigned long before = lost;
+    json_t *copy = json_deep_copy(json);
+    if (lost == before) return copy;
+    json_decref(copy); /* lacks something */
     return NULL;
 }
 

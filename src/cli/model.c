@@ -216,8 +216,8 @@ static int run_models(const cli_args *args)
     long version = 0;
     if (!cli_count(args, "--version", 1, 1000000, 0, &version)) return CLI_USAGE;
     bool list = !strcmp(action, "list"), show = !strcmp(action, "show"),
-         publish = !strcmp(action, "publish");
-    if (!list && !show && !publish && strcmp(action, "rollback")) {
+         publish = !strcmp(action, "publish"), rollback = !strcmp(action, "rollback");
+    if (!list && !show && !publish && !rollback) {
         fprintf(stderr, "kua models: no action '%s', expected list, show, publish or rollback\n",
                 action);
         return CLI_USAGE;

@@ -8,6 +8,7 @@
  * their own sources' histories; the users and the relevant items are the target's and the same for
  * all.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "engine/scorer.h"
@@ -92,6 +93,7 @@ static kua__world question_world(const evaluation *e, const kua__stage *stage)
 
 static kua_status ask(evaluation *e, const kua__model *model, asked **out)
 {
+    assert(e->asked && e->n_asked <= e->n_rows);
     for (size_t i = 0; i < e->n_asked; i++) {
         *out = &e->asked[i];
         if (kua__streq(e->asked[i].sources, model->sources)) return KUA_OK;

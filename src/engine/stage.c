@@ -88,6 +88,7 @@ static kua_status side_open(kua_workspace *ws, kua__stage *stage, size_t at, con
                             size_t n)
 {
     kua__stage_side *side = &stage->side[at];
+    assert(stage->shop && stage->split_text && name);
     char *copy = kua__strndup(name, n);
     if (!copy) return kua__fail_nomem(n + 1, "a domain's name");
     kua_status st = kua__shop_domain(stage->shop, copy, &side->domain);

@@ -72,6 +72,7 @@ kua_status kua__params_add(kua__params *params, const char *name, size_t rows, s
     assert(rng || init == KUA__INIT_ZEROS || init == KUA__INIT_ONES);
     kua__param *p = *out = NULL;
     KUA__TRY(param_new(params, name, rows, cols, &p));
+    assert(p);
     size_t n = rows * cols;
     KUA__TRY(KUA__NEW_ZEROED(&p->value, n, name));
     fill(p, init, scale, rng);

@@ -151,10 +151,10 @@ static void take_columns(void *ctx, size_t first, size_t width, const float *x)
 /* What the last inverse cost, for reports and benchmarks. */
 static kua_status note_speed(ease *e, const kua__columns_problem *p, double seconds)
 {
-    double dense = (double)(p->n - p->n_sparse);
+    double dense = (double)(p->n - p->n_sparse), dense_seconds = KUA__MAX(p->dense_seconds, 1e-9);
     json_t *facts = json_pack("{s:f, s:I, s:I, s:f}", "seconds", seconds, "items", (json_int_t)p->n,
                               "sparse_items", (json_int_t)p->n_sparse, "dense_gflops",
-                              dense * dense * dense / p->dense_seconds / 1e9);
+                              dense * dense * dense / dense_seconds / 1e9);
     if (json_object_set_new(e->base.rec.facts, "inverse", facts))
         return kua__fail_nomem(64, "a model's facts");
     return KUA_OK;

@@ -60,7 +60,7 @@ static kua_status factor(double *w, double *x, size_t n)
 
 static kua_status invert_small(float *a, size_t n, size_t ld)
 {
-    double w[BASE * BASE], x[BASE * BASE];
+    double w[BASE * BASE], x[BASE * BASE] = {0};
     assert(n <= BASE);
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j <= i; j++)

@@ -75,7 +75,7 @@ kua_status kua__simple_create(const kua__rec_ops *ops, size_t bytes, const json_
     assert(bytes >= sizeof(kua__simple));
     kua__rec *rec = *out = kua__calloc(1, bytes);
     if (!rec) return kua__fail_nomem(bytes, "a recommender");
-    *rec = (kua__rec){ops, json_deep_copy(settings), json_object(), 0};
+    *rec = (kua__rec){ops, kua__json_copy(settings), json_object(), 0};
     if (rec->settings && rec->facts) return KUA_OK;
     json_decref(rec->settings);
     json_decref(rec->facts);
@@ -232,6 +232,7 @@ static kua_status load_numbers(kua__rec *rec, const char *path, const json_t *al
     kua__simple *s = (kua__simple *)rec;
     const json_t *values = json_object_get(all, "values"), *facts = json_object_get(all, "facts");
     int64_t items;
+    assert(rec);
     KUA__TRY(kua__json_int(path, all, "items", 0, UINT32_MAX - 1, &items));
     KUA__TRY(kua__json_bool_or(path, all, "clock", false, &s->clock));
     KUA__TRY(kua__json_bool_or(path, all, "repeats", false, &s->repeats));
@@ -261,6 +262,11 @@ static kua_status map_arrays(kua__simple *s, const char *path, kua__parts *p)
                              kua__dtype_name(a->dtype));
         if ((uintptr_t)t->data % kua__dtype_size(t->dtype))
             return kua__fail(KUA_FORMAT, "%s: tensor '%s' is not aligned", path, a->name);
+        for (size_t k = 0; k < i; k++) {
+            if (p->array[k].n == a->n && *a->n != t->count)
+                return kua__fail(KUA_FORMAT, "%s: tensor '%s' has %zu elements, '%s' has %zu", path,
+                                 a->name, t->count, p->array[k].name, *a->n);
+        }
         *a->n = t->count;
         *a->data = (void *)t->data;
     }
