@@ -1,12 +1,13 @@
 /* bench/sasrec.c - training speed in the shape of the usual SASRec, to be set beside other
  * libraries.
  *
- *     KUA_THREADS=2 build/bench/sasrec [STEPS] [f32]
+ *     KUA_THREADS=2 build/bench/sasrec [STEPS] [bf16|f32] [ragged]
  *
  * 256 sequences of 50 items, 20,001 items, width 64, two post-norm layers with one head,
  * feed-forward of 4 x 64 with GELU, dropout .2, tied item table, cross-entropy over all items at
- * every position, Adam. The same model in torch is ../shared/peers/recs.py ("SASRec loss@all").
- * Items are drawn by popularity 1 / rank^.8.
+ * every position, Adam. The same model in torch is tools/bench-train-torch.py; tools/bench-train
+ * runs both in turns. Items are drawn by popularity 1 / rank^.8. With `ragged`, sequences have 5 to
+ * 50 items, 9 on average, and nothing is padded.
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "grad/grad.h"
 
 enum { ITEMS = 20001, DIM = 64, LENGTH = 50, BATCH = 256, TOKENS = BATCH * LENGTH, LAYERS = 2 };
+enum { STEPS_MAX = 1000, WARM = 2 /* steps in which memory is touched for the first time */ };
 
 typedef struct layer {
     kua__param *qkv, *qkv_bias, *out, *out_bias, *gain1, *bias1;
@@ -29,6 +31,7 @@ typedef struct model {
     kua__tape *tape;
     kua__optim optim;
     uint32_t token[TOKENS], target[TOKENS], position[TOKENS], at[BATCH + 1];
+    size_t tokens;     /* of the batch: at[BATCH] */
     double *cumulated; /* [ITEMS] */
     kua__rng rng;
     kua_status status;
@@ -63,7 +66,26 @@ static void make_layer(model *m, int i)
     l->bias2 = make(m, "bias2", i, 1, DIM, KUA__INIT_ZEROS, 0);
 }
 
-static void make_model(model *m, bool bf16)
+/* Quantiles of 4 + an exponential of mean 5, at most LENGTH: about the lengths of Amazon's 5-core
+ * sets. */
+static uint32_t length_of(uint32_t b, bool ragged)
+{
+    double drawn = 4 + floor(1 - 5 * log(1 - (b + 0.5) / BATCH));
+    return ragged && drawn < LENGTH ? (uint32_t)drawn : LENGTH;
+}
+
+static void place_sequences(model *m, bool ragged)
+{
+    for (uint32_t b = 0; b < BATCH; b++) {
+        uint32_t n = length_of(b, ragged);
+        m->at[b + 1] = m->at[b] + n;
+        for (uint32_t k = 0; k < n; k++)
+            m->position[m->at[b] + k] = k;
+    }
+    m->tokens = m->at[BATCH];
+}
+
+static void make_model(model *m, bool bf16, bool ragged)
 {
     memset(m, 0, sizeof(*m));
     m->rng = kua__rng_make(1, 0);
@@ -74,10 +96,7 @@ static void make_model(model *m, bool bf16)
     m->bias = make(m, "bias", LAYERS, 1, DIM, KUA__INIT_ZEROS, 0);
     for (int i = 0; i < LAYERS; i++)
         make_layer(m, i);
-    for (uint32_t i = 0; i < TOKENS; i++)
-        m->position[i] = i % LENGTH;
-    for (uint32_t i = 0; i <= BATCH; i++)
-        m->at[i] = i * LENGTH;
+    place_sequences(m, ragged);
     if (!m->status) m->status = KUA__NEW_ARRAY(&m->cumulated, ITEMS, "item shares");
     for (uint32_t i = 0; !m->status && i < ITEMS; i++)
         m->cumulated[i] = (i ? m->cumulated[i - 1] + pow(i, -0.8) : 0);
@@ -103,9 +122,9 @@ static void draw_batch(model *m)
 {
     for (uint32_t b = 0; b < BATCH; b++) {
         uint32_t item = draw_item(m);
-        for (uint32_t k = 0; k < LENGTH; k++) {
-            m->token[b * LENGTH + k] = item;
-            m->target[b * LENGTH + k] = item = draw_item(m);
+        for (uint32_t k = m->at[b]; k < m->at[b + 1]; k++) {
+            m->token[k] = item;
+            m->target[k] = item = draw_item(m);
         }
     }
 }
@@ -124,8 +143,8 @@ static kua__var *forward(model *m)
 {
     kua__tape *t = m->tape;
     kua__var *items = kua__use(t, m->items);
-    kua__var *x = kua__add(t, kua__gather_rows(t, items, m->token, TOKENS),
-                           kua__gather_rows(t, kua__use(t, m->positions), m->position, TOKENS));
+    kua__var *x = kua__add(t, kua__gather_rows(t, items, m->token, m->tokens),
+                           kua__gather_rows(t, kua__use(t, m->positions), m->position, m->tokens));
     x = kua__dropout(t, norm(t, x, m->gain, m->bias), 0.2f);
     for (int i = 0; i < LAYERS; i++) {
         const layer *l = &m->layer[i];
@@ -148,38 +167,46 @@ static kua_status step(model *m, float *loss)
     return kua__optim_step(&m->optim, &m->params);
 }
 
-static void run(model *m, int64_t steps)
+static int by_value(const void *a, const void *b)
 {
-    double best = 1e9, sum = 0;
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void run(model *m, size_t steps)
+{
+    static double seconds[STEPS_MAX];
     float loss = 0;
-    for (int64_t i = 0; i < steps + 2 && !m->status; i++) {
+    for (size_t i = 0; i < steps + WARM && !m->status; i++) {
         draw_batch(m);
         double begun = kua__seconds();
         m->status = step(m, &loss);
-        double took = kua__seconds() - begun;
-        if (i < 2) continue; /* memory is being touched for the first time */
-        best = KUA__MIN(best, took);
-        sum += took;
+        if (i >= WARM) seconds[i - WARM] = kua__seconds() - begun;
     }
-    double mean = sum / (double)steps;
+    qsort(seconds, steps, sizeof(*seconds), by_value);
+    double median = seconds[steps / 2];
     printf("%.1f ms a step, %.0f samples/s (best %.0f), loss %.3f, peak memory %.0f MB\n",
-           mean * 1e3, BATCH / mean, BATCH / best, loss, (double)kua__peak_rss_bytes() / 1e6);
+           median * 1e3, BATCH / median, BATCH / seconds[0], loss,
+           (double)kua__peak_rss_bytes() / 1e6);
 }
 
 int main(int argc, char **argv)
 {
     static model m;
     int64_t steps = 12;
-    if (argc > 1 && (!kua__parse_i64(argv[1], strlen(argv[1]), &steps) || steps < 1)) {
-        fprintf(stderr, "usage: sasrec [STEPS] [f32]\n");
+    bool known = argc < 2 || (kua__parse_i64(argv[1], strlen(argv[1]), &steps) && steps >= 1 &&
+                              steps <= STEPS_MAX);
+    if (!known) {
+        fprintf(stderr, "usage: sasrec [STEPS, at most %d] [bf16|f32] [ragged]\n", STEPS_MAX);
         return 2;
     }
     bool bf16 = argc < 3 || !kua__streq(argv[2], "f32");
-    make_model(&m, bf16);
-    printf("SASRec, loss at every position, %s, %d threads: ", bf16 ? "bf16" : "f32",
-           kua__threads());
+    bool ragged = argc > 3 && kua__streq(argv[3], "ragged");
+    make_model(&m, bf16, ragged);
+    printf("SASRec, loss at each of %zu positions, %s, %d threads: ", m.tokens,
+           bf16 ? "bf16" : "f32", kua__threads());
     fflush(stdout);
-    if (!m.status) run(&m, steps);
+    if (!m.status) run(&m, (size_t)steps);
     if (m.status) fprintf(stderr, "sasrec: %s\n", kua_error_message());
     kua__tape_free(m.tape);
     kua__params_release(&m.params);
