@@ -3,7 +3,7 @@
 
 A ROW is four arguments: a name, a regular expression with one group, a folder and a shell command. The first row is ours.
 Each of the others runs right after a fresh run of ours, because on a shared machine only neighbours in time can be compared;
-the number that counts is the last match of the expression in what a command prints. The ratio says how much better
+the number that counts is the median of the expression's matches in what a command prints. The ratio says how much better
 ours was (UNIT `more` is better, or `less`), as the median of the rounds and its extremes. "others' CPU" is how many
 cores were busy with anything else meanwhile, other guests of the machine (steal) included. A pair with more than QUIET (environment,
 default .2) is taken again, at most TRIES times (default 4), then the quietest of them stays. WAIT (default 0) is for how many seconds
@@ -33,8 +33,9 @@ def run(row):
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = now.ru_utime + now.ru_stime - own.ru_utime - own.ru_stime
     others = max(0, busy() - before - cpu) / (time.time() - begun)
-    print(f"  {name}: {found[-1]}, peak {used.ru_maxrss / 1e3:.0f} MB, others' CPU {others:.2f}", file=sys.stderr, flush=True)
-    return float(found[-1]), used.ru_maxrss / 1e3, others
+    number = statistics.median(float(x) for x in found)
+    print(f"  {name}: {number:g}, peak {used.ru_maxrss / 1e3:.0f} MB, others' CPU {others:.2f}", file=sys.stderr, flush=True)
+    return number, used.ru_maxrss / 1e3, others
 
 
 def wait_for_quiet(limit, seconds):
