@@ -29,6 +29,7 @@ static size_t meet(const build *b, size_t j, float *sum, kua__near *list)
     for (size_t k = b->to_users->at[j]; k < b->to_users->at[j + 1]; k++) {
         size_t user = b->to_users->col[k];
         float w = b->user_weight[user];
+        if (w == 0) continue; /* else sum would not tell who was met */
         for (size_t i = b->from->at[user]; i < b->from->at[user + 1]; i++) {
             uint32_t item = b->from->col[i];
             if (sum[item] == 0) list[n++].id = item;
@@ -79,6 +80,7 @@ kua_status kua__nearest_build(const kua__pairs *from, const kua__pairs *to_users
     double *size_from = NULL, *size_to = NULL;
     build b = {from, to_users, user_weight, .same = same, .shrink = shrink, .out = out};
     assert(keep >= 1 && from->n_rows == to_users->n_cols);
+    keep = KUA__MAX(KUA__MIN(keep, from->n_cols), 1); /* no list is longer */
     *out = (kua__nearest){.n_from = from->n_cols, .n_to = n_to, .keep = keep};
     kua_status st;
     KUA__GOTO(st, sizes(from, user_weight, true, &size_from));
@@ -130,7 +132,7 @@ kua_status kua__neighbours_from(const kua__nearest *nearest, size_t keep, kua__n
 {
     size_t n_from = nearest->n_from, *next = NULL;
     kua__pairs *p = &out->rows;
-    assert(keep >= 1 && keep <= nearest->keep);
+    assert(keep >= 1);
     *out = (kua__neighbours){{.n_rows = n_from, .n_cols = nearest->n_to}, n_from + 1};
     for (size_t j = 0; j < nearest->n_to; j++)
         p->n += KUA__MIN(nearest->n_best[j], keep);

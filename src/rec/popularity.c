@@ -1,8 +1,10 @@
 /* popularity.c - what sells: purchases per item, a user's repeated and older ones counting less.
  *
- *     score(item) = sum over users of n                     counts 0   n: the user's purchases of
- * it, sum over users of log(1 + n)            counts 1   each weighing sum over users of the newest
- * one        counts 2   2^(-age / half_life)
+ *     score(item) = sum over users of n              counts 0
+ *                   sum over users of log(1 + n)     counts 1
+ *                   sum over users of the newest     counts 2
+ *
+ *     n   the user's purchases of it, each weighing 2^(-age / half_life)
  *
  * These differ where people buy again: a few households with a pet make its food a bestseller by
  * purchases, but nobody else wants it.

@@ -39,6 +39,22 @@ void kua__parts_weighing(kua__parts *p, const kua__simple *simple, kua__weighing
                        simple->repeats ? 3 : 0);
 }
 
+/* Where a number means nothing beyond a limit, or would make a weight 0 or infinite. */
+static double largest(const char *key)
+{
+    static const struct {
+        const char *key;
+        double high;
+    } limits[] = {
+        {"decay", 1},       {"again_decay", 1}, {"counts", 2},    {"user_power", 2},
+        {"again_power", 8}, {"power", 8},       {"idf_power", 8}, {"whitening", 2},
+    };
+    for (size_t i = 0; i < KUA__COUNT(limits); i++) {
+        if (kua__streq(limits[i].key, key)) return limits[i].high;
+    }
+    return 1e9;
+}
+
 /* What every recommender has; the numbers only where its settings know them. */
 static void again_parts(kua__simple *s, kua__parts *p)
 {
@@ -98,9 +114,10 @@ static kua_status read_numbers(kua__rec *rec, kua__parts *parts)
         double given = kua__setting(rec, t->key);
         t->automatic = isnan(given);
         *t->value = t->automatic ? t->fallback : given;
-        if (*t->value < 0 || *t->value > 1e9)
-            return kua__fail(KUA_INVALID, "%s: %s is %g, expected 0 or more", rec->ops->name,
-                             t->key, *t->value);
+        double high = largest(t->key);
+        if (!(*t->value >= 0 && *t->value <= high))
+            return kua__fail(KUA_INVALID, "%s: %s is %g, must be in 0..%g", rec->ops->name, t->key,
+                             *t->value, high);
     }
     return KUA_OK;
 }
@@ -239,10 +256,10 @@ static kua_status load_numbers(kua__rec *rec, const char *path, const json_t *al
     rec->n_items = (size_t)items;
     for (size_t i = 0; i < p->n_tunables; i++) {
         const json_t *value = json_object_get(values, p->tunable[i].key);
-        double number = json_number_value(value);
-        if (!json_is_number(value) || !(number >= 0 && number <= 1e9))
-            return kua__fail(KUA_FORMAT, "%s: values.%s is no number of 0 or more", path,
-                             p->tunable[i].key);
+        double number = json_number_value(value), high = largest(p->tunable[i].key);
+        if (!json_is_number(value) || !(number >= 0 && number <= high))
+            return kua__fail(KUA_FORMAT, "%s: values.%s is no number in 0..%g", path,
+                             p->tunable[i].key, high);
         *p->tunable[i].value = number;
     }
     if (!json_is_object(facts)) return kua__fail(KUA_FORMAT, "%s: facts are no object", path);

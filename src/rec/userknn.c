@@ -1,8 +1,9 @@
 /* userknn.c - people who buy alike: what the asker's nearest users bought.
  *
- *     sim(a, v) = <w_a, w_v> / (|w_a| |w_v| + shrink)       over items; w_v: log(1 + events)
- * idf^power score(a, j) = sum over the k most similar users v of sim(a, v) b_v(j)
+ *     sim(a, v)   = <w_a, w_v> / (|w_a| |w_v| + shrink)     over items
+ *     score(a, j) = sum over the k most similar users v of sim(a, v) b_v(j)
  *
+ *     w_v        log(1 + events) idf^power
  *     w_a        the asker's history as weighed by decay, half_life and counts, times idf^power
  *     b_v(j)     1, or with a clock 2^(-age of v's newest event with j / neighbour_half_life)
  *
@@ -162,8 +163,10 @@ static size_t find_neighbours(const userknn *k, uint32_t asker, scratch *s)
         square += (double)w * (double)w;
         for (size_t at = k->items.at[item]; at < k->items.at[item + 1]; at++) {
             uint32_t user = k->items.col[at];
+            float product = w * k->items.weight[at];
+            if (product == 0) continue; /* too small; else dot would not tell who was met */
             if (s->dot[user] == 0) s->near[n++].id = user;
-            s->dot[user] += w * k->items.weight[at];
+            s->dot[user] += product;
         }
     }
     size_t others = 0;
