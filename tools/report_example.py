@@ -96,7 +96,7 @@ print(json.dumps({
     "title": "From GROCERY to DRUG GM", "version": "0.1.0", "generated": "2026-01-31",
     "headline": "What 2,469 households buy in GROCERY makes recommendations in DRUG GM better: 20.1 of 100 purchases foreseen instead of 19.2.",
     "lead": "An example with invented numbers, which shows what a report looks like. The model learned from the grocery department, was transferred to drugs and general merchandise, and is published where the guard allows it.",
-    "published": "finetune", "machine": "Two cores, 24 GB of memory; nothing ran on a graphics card.",
+    "published": "finetune", "models": [{"name": n, "kind": "sequence" if n in ("target-only", "frozen", "finetune") else n, "strategy": n if n in ("crossknn", "frozen", "finetune") else "", "sources": "GROCERY"} for n in (r[0] for r in ROWS)], "machine": "Two cores, 24 GB of memory; nothing ran on a graphics card.",
     "tables": [table("GROCERY → DRUG GM", False), table("GROCERY → DRUG GM", True), table("GROCERY → NUTRITION", False, 1.6), table("GROCERY → NUTRITION", True, 1.6)],
     "verdicts": [verdict("DRUG GM", "finetune", True, True, words), verdict("NUTRITION", "finetune", False, False, off)],
     "examples": examples(),
@@ -107,5 +107,5 @@ print(json.dumps({
     "training": [{"name": f"{m}, seed {s}", "measure": "validation ndcg@10", "epoch": list(range(1, n + 1)), "valid": [r6(top * (1 - math.exp(-(e + lift) / 4)) * R.uniform(.985, 1.01)) for e in range(1, n + 1)],
                   "loss": [r6(5.2 + 3.2 * math.exp(-(e + lift) / 5)) for e in range(1, n + 1)]} for m, top, n, lift in [("target-only", .195, 18, 0), ("finetune", .202, 14, 3)] for s in (1, 2)],
     "cost": [{"step": "import", "seconds": 14.2, "bytes": 610000000, "note": "103k events/s"}, {"step": "encode texts", "seconds": 38.5, "bytes": 420000000, "note": "2,100 texts/s"}, {"step": "train on GROCERY", "seconds": 171, "bytes": 1480000000}, {"step": "transfer", "seconds": 88, "bytes": 1510000000}, {"step": "evaluate", "seconds": 9.1, "bytes": 700000000}],
-    "scaling": {"events": [146930, 440792, 1469307], "steps": [{"name": "import", "seconds": [1.5, 4.3, 14.2]}, {"name": "train", "seconds": [19, 55, 171]}, {"name": "evaluate", "seconds": [1.1, 3.0, 9.1]}], "bytes": [310000000, 620000000, 1510000000]},
+    "scaling": {"events": [146930, 440792, 1469307], "steps": [{"name": "import", "seconds": [1.5, 4.3, 14.2], "bytes": [1e8, 2e8, 6.1e8]}, {"name": "train", "seconds": [19, 55, 171], "bytes": [3.1e8, 6.2e8, 1.51e9]}, {"name": "evaluate", "seconds": [1.1, 3.0, 9.1], "bytes": [2e8, 4e8, 7e8]}]},
 }, ensure_ascii=False, separators=(",", ":")))

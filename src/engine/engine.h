@@ -95,6 +95,13 @@ kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
 kua_status kua__model_stage(kua_workspace *ws, const kua__model *model, const char *split,
                             kua__stage *out);
 
+/* ---- the report ---- */
+
+/* The data's picture ("data" in the schema at the head of eval/report.c); `roles`: {domain:
+ * "source" or "target"}. */
+kua_status kua__engine_picture(kua_workspace *ws, const kua__shop *shop, const json_t *roles,
+                               json_t **out);
+
 /* ---- fitting ---- */
 
 /* What is to be fitted: a recommender alone, or a strategy that ends in one. */

@@ -12,14 +12,15 @@
 #include "base/json.h"
 #include "engine/engine.h"
 
-enum { EXAMPLE_ITEMS = 8, HISTORY_MAX = 400, WEEK = 7 * 86400 };
+enum { EXAMPLE_ITEMS = 8, EXAMPLE_BEFORE = 5, EXAMPLE_SOURCE_ITEMS = 3, HISTORY_MAX = 400 };
 
 typedef struct gathering {
     kua_workspace *ws;
     const kua__shop *shop;
     const char *domain;
-    const json_t *input; /* {"tables", "users"} */
+    const json_t *input; /* {"tables", "users", "cost", "scaling"} */
     json_t *names;       /* models of the tables, in their order */
+    json_t *roles;       /* domain: "source" or "target" */
     json_t *data;
 } gathering;
 
@@ -88,71 +89,74 @@ static void add_curves(const json_t *record, const char *name, json_t *training)
     }
 }
 
+static void add_verdict(const kua__model *model, json_t *verdicts)
+{
+    const json_t *verdict = json_object_get(json_object_get(model->row, "record"), "verdict");
+    if (!verdict) return;
+    json_t *copy = json_copy((json_t *)verdict);
+    put(copy, "model", json_string(model->name));
+    json_array_append_new(verdicts, copy);
+}
+
+static json_t *cost_of(const char *step, const json_t *record)
+{
+    json_t *row = json_pack("{s:s}", "step", step);
+    static const char *const from[] = {"seconds", "peak_bytes"}, *const to[] = {"seconds", "bytes"};
+    for (size_t i = 0; i < KUA__COUNT(from); i++) {
+        json_t *value = json_object_get(record, from[i]);
+        if (value) json_object_set(row, to[i], value);
+    }
+    return row;
+}
+
+static void describe_model(gathering *g, const kua__model *model)
+{
+    const json_t *record = json_object_get(model->row, "record");
+    add_curves(record, model->name, json_object_get(g->data, "training"));
+    add_verdict(model, json_object_get(g->data, "verdicts"));
+    json_array_append_new(json_object_get(g->data, "cost"), cost_of(model->name, record));
+    json_array_append_new(json_object_get(g->data, "models"),
+                          json_pack("{s:s, s:s, s:s, s:s}", "name", model->name, "kind",
+                                    model->kind, "strategy", model->strategy, "sources",
+                                    model->sources));
+}
+
+/* The newest model of the sources of a verdict: trained once for all strategies. */
+static kua_status add_source_cost(gathering *g)
+{
+    json_t *rows = NULL;
+    KUA__TRY(kua__store_models(g->ws->store, "source", &rows));
+    const json_t *record =
+        json_object_get(json_array_get(rows, json_array_size(rows) - 1), "record");
+    const char *of = json_string_value(json_object_get(record, "of"));
+    if (of && json_array_size(json_object_get(g->data, "verdicts"))) {
+        char step[160];
+        snprintf(step, sizeof(step), "source: %s", of);
+        json_array_append_new(json_object_get(g->data, "cost"), cost_of(step, record));
+    }
+    json_decref(rows);
+    return KUA_OK;
+}
+
 static kua_status add_models(gathering *g)
 {
-    json_t *training = json_array(), *verdicts = json_array(), *cost = json_array(), *name;
+    json_t *name, *cost = json_object_get(g->input, "cost");
     size_t i;
-    kua_status st = KUA_OK;
+    put(g->data, "training", json_array());
+    put(g->data, "verdicts", json_array());
+    put(g->data, "models", json_array());
+    put(g->data, "cost", cost ? json_copy(cost) : json_array());
     json_array_foreach(g->names, i, name)
     {
         kua__model model = {0};
-        st = kua__model_open(g->ws, json_string_value(name), 0, &model);
-        if (st) break;
-        const json_t *record = json_object_get(model.row, "record");
-        add_curves(record, model.name, training);
-        if (json_object_get(record, "verdict"))
-            json_array_append(verdicts, json_object_get(record, "verdict"));
-        json_array_append_new(cost, json_pack("{s:s, s:O, s:O}", "step", model.name, "seconds",
-                                              json_object_get(record, "seconds"), "bytes",
-                                              json_object_get(record, "peak_bytes")));
+        KUA__TRY(kua__model_open(g->ws, json_string_value(name), 0, &model));
+        describe_model(g, &model);
         kua__model_release(&model);
     }
-    put(g->data, "training", training);
-    put(g->data, "verdicts", verdicts);
-    put(g->data, "cost", cost);
-    return st;
+    return add_source_cost(g);
 }
 
-/* ---- the data's picture ---- */
-
-static json_t *weekly(const kua__log *log, int64_t first, size_t weeks)
-{
-    json_t *list = json_array();
-    size_t *count = kua__calloc(weeks, sizeof(*count));
-    for (size_t i = 0; count && i < log->n_events; i++) {
-        size_t week = (size_t)((log->time[i] - first) / WEEK);
-        if (log->time[i] >= first && week < weeks) count[week]++;
-    }
-    for (size_t w = 0; count && w < weeks; w++)
-        json_array_append_new(list, json_integer((json_int_t)count[w]));
-    kua__free(count);
-    return list;
-}
-
-static json_t *activity(const gathering *g, const json_t *roles)
-{
-    int64_t first = INT64_MAX, last = INT64_MIN;
-    for (size_t d = 0; d < g->shop->n_domains; d++) {
-        const kua__log *log = &g->shop->domains[d].log;
-        for (size_t i = 0; log->has_clock && i < log->n_events; i++) {
-            first = KUA__MIN(first, log->time[i]);
-            last = KUA__MAX(last, log->time[i]);
-        }
-    }
-    if (first >= last) return NULL;
-    size_t weeks = KUA__MIN((size_t)((last - first) / WEEK) + 1, (size_t)520);
-    json_t *times = json_array(), *series = json_array();
-    for (size_t w = 0; w < weeks; w++)
-        json_array_append_new(times, json_integer(first + (json_int_t)w * WEEK));
-    for (size_t d = 0; d < g->shop->n_domains; d++) {
-        const kua__domain *domain = &g->shop->domains[d];
-        if (!json_object_get(roles, domain->name)) continue;
-        json_array_append_new(series, json_pack("{s:s, s:o}", "name", domain->name, "count",
-                                                weekly(&domain->log, first, weeks)));
-    }
-    return json_pack("{s:s, s:o, s:b, s:o}", "step", "week", "time", times, "log", 1, "series",
-                     series);
-}
+/* ---- roles ---- */
 
 /* The target and every source of a verdict, by name. */
 static json_t *domain_roles(const gathering *g)
@@ -172,24 +176,10 @@ static json_t *domain_roles(const gathering *g)
 
 static kua_status add_data(gathering *g)
 {
-    json_t *inspect = NULL, *domain;
-    size_t i;
-    KUA__TRY(kua__store_inspect(g->ws->store, &inspect));
-    json_t *roles = domain_roles(g), *domains = json_object_get(inspect, "domains");
-    json_array_foreach(domains, i, domain)
-    {
-        const json_t *role =
-            json_object_get(roles, json_string_value(json_object_get(domain, "name")));
-        if (role) json_object_set(domain, "role", (json_t *)role);
-    }
-    json_t *data = json_pack("{s:O, s:O, s:O}", "domains", domains, "shared_users",
-                             json_object_get(inspect, "shared_users"), "cleaned",
-                             json_object_get(inspect, "cleaned"));
-    json_t *active = activity(g, roles);
-    if (active) put(data, "activity", active);
-    put(g->data, "data", data);
-    json_decref(roles);
-    json_decref(inspect);
+    json_t *picture = NULL;
+    g->roles = domain_roles(g);
+    KUA__TRY(kua__engine_picture(g->ws, g->shop, g->roles, &picture));
+    put(g->data, "data", picture);
     return KUA_OK;
 }
 
@@ -204,10 +194,10 @@ static bool among(const kua_hit *hits, size_t n, const char *item)
 }
 
 static json_t *example_list(const kua_hit *hits, size_t n, const kua_hit *before, size_t n_before,
-                            const kua_hit *after, size_t n_after)
+                            const kua_hit *after, size_t n_after, size_t room)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < n && json_array_size(list) < EXAMPLE_ITEMS; i++) {
+    for (size_t i = 0; i < n && json_array_size(list) < room; i++) {
         if (among(hits, i, hits[i].item)) continue;
         json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:b}", "name", hits[i].name,
                                               "category", hits[i].category, "known",
@@ -217,74 +207,147 @@ static json_t *example_list(const kua_hit *hits, size_t n, const kua_hit *before
     return list;
 }
 
+/* What the user last bought in each source before `cut`, as further entries of `list`. */
+static kua_status add_source_history(gathering *g, const char *user, const char *cut, json_t *list)
+{
+    static kua_hit before[HISTORY_MAX];
+    const char *source;
+    json_t *role, *item;
+    json_object_foreach(g->roles, source, role)
+    {
+        size_t n = 0, i;
+        if (!kua__streq(json_string_value(role), "source")) continue;
+        KUA__TRY(kua_history(g->ws, user, source, cut, NULL, before, HISTORY_MAX, &n));
+        json_t *some = example_list(before, n, NULL, 0, NULL, 0, EXAMPLE_SOURCE_ITEMS);
+        json_array_foreach(some, i, item)
+        {
+            put(item, "domain", json_string(source));
+            json_array_append(list, item);
+        }
+        json_decref(some);
+    }
+    return KUA_OK;
+}
+
 static kua_status add_example(gathering *g, const char *user, const char *cut, json_t *examples)
 {
     static kua_hit before[HISTORY_MAX], after[HISTORY_MAX], hits[EXAMPLE_ITEMS];
     size_t n_before = 0, n_after = 0, n = 0;
     kua_recommend_options o = {
         .domain = g->domain, .user = user, .as_of = cut, .repeats = cut != NULL};
-    kua_status st = kua_recommend(g->ws, &o, hits, EXAMPLE_ITEMS, &n);
-    if (st == KUA_NOTFOUND)
-        return KUA_OK; /* nothing is published yet: the report has no examples */
-    if (!st) st = kua_history(g->ws, user, g->domain, cut, NULL, before, HISTORY_MAX, &n_before);
-    if (!st && cut)
-        st = kua_history(g->ws, user, g->domain, NULL, cut, after, HISTORY_MAX, &n_after);
-    if (st) return st;
+    KUA__TRY(kua_recommend(g->ws, &o, hits, EXAMPLE_ITEMS, &n));
+    KUA__TRY(kua_history(g->ws, user, g->domain, cut, NULL, before, HISTORY_MAX, &n_before));
+    if (cut) KUA__TRY(kua_history(g->ws, user, g->domain, NULL, cut, after, HISTORY_MAX, &n_after));
     char title[120];
     snprintf(title, sizeof(title), "Customer %.60s", user);
+    json_t *had = example_list(before, n_before, NULL, 0, NULL, 0, EXAMPLE_BEFORE);
     json_array_append_new(
-        examples, json_pack("{s:s, s:s, s:o, s:o, s:o}", "user", user, "title", title, "before",
-                            example_list(before, n_before, NULL, 0, NULL, 0), "recommended",
-                            example_list(hits, n, before, n_before, after, n_after), "after",
-                            example_list(after, n_after, before, n_before, hits, n)));
-    return KUA_OK;
+        examples,
+        json_pack("{s:s, s:s, s:o, s:o, s:o}", "user", user, "title", title, "before", had,
+                  "recommended",
+                  example_list(hits, n, before, n_before, after, n_after, EXAMPLE_ITEMS), "after",
+                  example_list(after, n_after, before, n_before, hits, n, EXAMPLE_ITEMS)));
+    return add_source_history(g, user, cut, had);
 }
 
 static kua_status add_examples(gathering *g)
 {
     json_t *examples = json_array(), *user, *published = NULL;
     size_t i;
+    put(g->data, "examples", examples);
     kua_status st = kua__store_published(g->ws->store, g->domain, &published);
-    if (!st) {
-        const char *split =
-            json_string_value(json_object_get(json_object_get(published, "record"), "split"));
-        char cut[32];
-        bool time = split && kua__has_prefix(split, "time=");
-        if (time) snprintf(cut, sizeof(cut), "%.*s", (int)strcspn(split + 5, ","), split + 5);
-        put(g->data, "published", json_incref(json_object_get(published, "name")));
-        json_array_foreach(json_object_get(g->input, "users"), i, user)
-        {
-            if (!st) st = add_example(g, json_string_value(user), time ? cut : NULL, examples);
-        }
+    if (st == KUA_NOTFOUND) return KUA_OK; /* nothing is published yet */
+    if (st) return st;
+    const char *split =
+        json_string_value(json_object_get(json_object_get(published, "record"), "split"));
+    char cut[32];
+    bool time = split && kua__has_prefix(split, "time=");
+    if (time) snprintf(cut, sizeof(cut), "%.*s", (int)strcspn(split + 5, ","), split + 5);
+    put(g->data, "published", json_incref(json_object_get(published, "name")));
+    json_array_foreach(json_object_get(g->input, "users"), i, user)
+    {
+        if (!st) st = add_example(g, json_string_value(user), time ? cut : NULL, examples);
     }
     json_decref(published);
-    put(g->data, "examples", examples);
-    return st == KUA_NOTFOUND ? KUA_OK : st;
+    return st;
 }
 
 /* ---- head ---- */
 
-static void add_head(gathering *g)
+/* The verdict on the published model, or the first one. */
+static const json_t *main_verdict(const gathering *g)
 {
-    json_t *verdict = json_array_get(json_object_get(g->data, "verdicts"), 0), *source;
-    kua__buf title = {0};
+    const json_t *verdicts = json_object_get(g->data, "verdicts"), *published;
+    json_t *verdict;
     size_t i;
-    kua__buf_puts(&title, verdict ? "From " : "Recommendations in ");
+    published = json_object_get(g->data, "published");
+    json_array_foreach(verdicts, i, verdict)
+    {
+        if (published && json_equal(json_object_get(verdict, "model"), published)) return verdict;
+    }
+    return json_array_get(verdicts, 0);
+}
+
+static void write_sources(kua__buf *b, const json_t *verdict)
+{
+    json_t *source;
+    size_t i;
     json_array_foreach(json_object_get(verdict, "sources"), i, source)
     {
-        kua__buf_printf(&title, "%s%s", i ? ", " : "", json_string_value(source));
+        kua__buf_printf(b, "%s%s", i ? ", " : "", json_string_value(source));
     }
+}
+
+/* The verdict in words for somebody who knows no statistics. */
+static void write_headline(kua__buf *b, const json_t *verdict, const char *domain)
+{
+    const json_t *everybody = json_array_get(json_object_get(verdict, "slices"), 0);
+    bool better = json_number_value(json_object_get(everybody, "low")) > 0;
+    kua__buf_puts(b, "What was learned from ");
+    write_sources(b, verdict);
+    if (!json_is_true(json_object_get(verdict, "transfer"))) {
+        kua__buf_printf(b,
+                        " is not used in %s: there it was not shown to be as good as what was "
+                        "learned from %s alone.",
+                        domain, domain);
+    } else if (better) {
+        kua__buf_printf(b, " makes recommendations in %s better, and is used there.", domain);
+    } else {
+        kua__buf_printf(b,
+                        " is used in %s: there it is as good as what was learned from %s alone, "
+                        "but not shown to be better.",
+                        domain, domain);
+    }
+    if (json_is_true(json_object_get(verdict, "partly")))
+        kua__buf_puts(b, " For some groups of people it is switched off; they are named below.");
+}
+
+static void put_buf(json_t *object, const char *key, kua__buf *b)
+{
+    put(object, key, json_string(b->data ? b->data : ""));
+    kua__buf_release(b);
+}
+
+static void add_head(gathering *g)
+{
+    const json_t *verdict = main_verdict(g);
+    kua__buf title = {0}, headline = {0};
+    kua__buf_puts(&title, verdict ? "From " : "Recommendations in ");
+    write_sources(&title, verdict);
     kua__buf_printf(&title, "%s%s", verdict ? " to " : "", g->domain);
+    put_buf(g->data, "title", &title);
+    if (verdict) {
+        write_headline(&headline, verdict, g->domain);
+        put_buf(g->data, "headline", &headline);
+    }
     char now[32];
     kua__format_date((int64_t)time(NULL), now);
-    put(g->data, "title", json_string(title.data ? title.data : ""));
+    now[10] = 0; /* the day */
     put(g->data, "generated", json_string(now));
     put(g->data, "version", json_string(KUA_VERSION));
-    if (verdict) put(g->data, "headline", json_incref(json_object_get(verdict, "words")));
     json_object_set(g->data, "tables", json_object_get(g->input, "tables"));
     if (json_object_get(g->input, "scaling"))
         json_object_set(g->data, "scaling", json_object_get(g->input, "scaling"));
-    kua__buf_release(&title);
 }
 
 kua_status kua_report(kua_workspace *ws, const char *domain, const char *tables,
@@ -305,6 +368,7 @@ kua_status kua_report(kua_workspace *ws, const char *domain, const char *tables,
     add_head(&g);
     if (!st) st = kua__report_write(out_file, g.data);
     json_decref(g.names);
+    json_decref(g.roles);
     json_decref(g.data);
     json_decref(input);
     return st;

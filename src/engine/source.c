@@ -84,9 +84,10 @@ static kua_status pretrain(const kua_workspace *ws, const kua__stage *stage, con
 static kua_status keep(kua_workspace *ws, const kua__stage *stage, const char *sources,
                        const json_t *settings, uint64_t seed, const kua__rec *rec, double seconds)
 {
-    json_t *record = json_pack("{s:s, s:s, s:O, s:f, s:[{s:I, s:O}]}", "of", sources, "split",
-                               stage->split_text, "settings", settings, "seconds", seconds, "seeds",
-                               "seed", (json_int_t)seed, "facts", rec->facts);
+    json_t *record = json_pack("{s:s, s:s, s:O, s:f, s:I, s:[{s:I, s:O}]}", "of", sources, "split",
+                               stage->split_text, "settings", settings, "seconds", seconds,
+                               "peak_bytes", (json_int_t)kua__peak_rss_bytes(), "seeds", "seed",
+                               (json_int_t)seed, "facts", rec->facts);
     json_t *rows = NULL;
     kua_status st = record ? kua__store_models(ws->store, source_name, &rows)
                            : kua__fail_nomem(0, "a model's record");

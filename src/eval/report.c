@@ -19,7 +19,8 @@
  *   tiles      [{"value": "1.4M", "text": "events"}] further key figures
  *   tables     what kua__table_json makes; tables of one "title" stand side by side; "label"
  *              takes the place of "Everything that was bought"
- *   verdicts   what kua__verdict_json makes, with "sources": [name], "target", "strategy"
+ *   models     [{"name", "kind", "strategy", "sources"}] of the tables' rows
+ *   verdicts   what kua__verdict_json makes, with "sources": [name], "target", "strategy", "model"
  *   examples   [{"user", "title", "note", "before": [item], "recommended": [item],
  *                "after": [item]}]
  *              item: {"name", "category", "domain", "times": n, "known": had it before,
@@ -27,14 +28,15 @@
  *   data       {"words": sentence,
  *               "domains": [{"name", "items", "users", "events", "first", "last",
  *                            "role": "source" or "target"}],
+ *               "others": {"domains": n, "items", "events"} that are not listed
  *               "shared_users": [{"a": domain, "b": domain, "users": n}],
  *               "activity": {"step": "week", "time": [..], "log": logarithmic axis,
  *                            "series": [{"name", "count": [..]}]},
- *               "cleaned": [{"step", "removed", "why"}]}
+ *               "cleaned": [{"step", "removed", "unit", "why"}]}
  *   training   [{"name": "finetune, seed 1", "measure", "epoch": [..], "valid": [..],
  *                "loss": [..]}]
  *   cost       [{"step", "seconds", "bytes", "note"}]
- *   scaling    {"events": [..], "steps": [{"name", "seconds": [..]}], "bytes": [..]}
+ *   scaling    {"events": [..], "steps": [{"name", "seconds": [..], "bytes": [..]}]}
  *   notes      [sentence] under "How was this measured?"
  */
 #include "eval/report.h"

@@ -37,6 +37,29 @@ jq -e '.verdict.words | length > 10' "$work/cross" >/dev/null || fail "transfer 
 "$KUA" recommend "$ws" --quiet --domain care --user u7 -n 5 --json >"$work/rec"
 jq -e '(.items | length) == 5' "$work/rec" >/dev/null || fail "recommend: $(cat "$work/rec")"
 
+# ---- the report: what the page is given to draw
+{
+    printf '{"users": ["u7"], "cost": [{"step": "import", "seconds": 1}], "tables": ['
+    "$KUA" eval "$ws" --quiet --model cross:raw,itemknn --json
+    printf '], "scaling": {"events": [10, 100], "steps": [{"name": "import", "seconds": [1, 5], "bytes": [10, 90]}]}}'
+} >"$work/tables.json"
+"$KUA" report "$ws" --quiet --domain care --tables "$work/tables.json" --out "$work/report.html" --json |
+    jq -e '.report | endswith("report.html")' >/dev/null || fail "report --json"
+sed -n 's|^<script type="application/json" id="data">\(.*\)</script>$|\1|p' "$work/report.html" >"$work/drawn.json"
+page() {
+    jq -e "$1" "$work/drawn.json" >/dev/null || fail "the report lacks $1: $(jq -c "$2" "$work/drawn.json")"
+}
+page '.headline | test("^What was learned from home .* in care")' .headline
+page '[.data.domains[] | .role] == ["source", "target"]' .data.domains
+page '.models | map(.kind) == ["crossknn", "itemknn"]' .models
+page '.verdicts | length == 1 and .[0].model == "cross"' .verdicts
+page '.cost | map(.step) | index("import") == 0 and length == 3' .cost
+page '.scaling.steps[0].bytes == [10, 90]' .scaling
+page '.examples[0] | (.recommended | length) > 0 and any(.before[]; .domain == "home")' .examples
+sed -i 's/"u7"/"stranger"/' "$work/tables.json"
+expect_fail "stranger" "$KUA" report "$ws" --quiet --domain care --tables "$work/tables.json" --out "$work/none.html"
+[ ! -e "$work/none.html" ] || fail "a failed report left a file"
+
 expect_fail "no such user|nobody" "$KUA" recommend "$ws" --domain care --user stranger
 expect_fail "not.*(found|model)" "$KUA" eval "$ws" --model nothing
 expect_fail "expected.*(leave-one-out|time)" "$KUA" train "$ws" --domain care --model ease --name x --split sideways
