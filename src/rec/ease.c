@@ -81,7 +81,8 @@ static kua_status find_places(ease *e)
         e->place[i] = KUA__NO_ID;
     for (size_t i = 0; i < e->n; i++) {
         if (e->item[i] >= n_items || e->place[e->item[i]] != KUA__NO_ID)
-            return kua__fail(KUA_FORMAT, "ease: item %u of %zu", e->item[i], n_items);
+            return kua__fail(KUA_FORMAT, "item %u is not among %zu items, or comes twice",
+                             e->item[i], n_items);
         e->place[e->item[i]] = (uint32_t)i;
     }
     return KUA_OK;
@@ -256,10 +257,11 @@ static kua_status load(const char *folder, const kua__world *world, kua__rec **o
     const kua__simple_kind kind = {&kua__rec_ease, sizeof(ease), describe, NULL};
     KUA__TRY(kua__simple_load(&kind, folder, world, out));
     ease *e = (ease *)*out;
-    kua_status st = e->n_b == e->n * e->n ? find_places(e)
-                                          : kua__fail(KUA_FORMAT, "%s: %zu weights for %zu items",
-                                                      folder, e->n_b, e->n);
+    kua_status st = e->n_b == e->n * e->n
+                        ? find_places(e)
+                        : kua__fail(KUA_FORMAT, "%zu weights for %zu items", e->n_b, e->n);
     if (st) {
+        st = kua__fail_prefix(st, "%s", folder);
         release(*out);
         *out = NULL;
     }
