@@ -118,7 +118,7 @@ static kua_status choose(choice *c)
         KUA__TRY(note(c->rec, "valid_new_ndcg@10", json_real(best)));
     }
     c->fresh = !repeats;
-    if (again || !formula) KUA__TRY(settle_all(c, true, &best));
+    if (again || !formula || repeats) KUA__TRY(settle_all(c, true, &best));
     return note(c->rec, "valid_ndcg@10", json_real(best));
 }
 
