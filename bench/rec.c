@@ -16,7 +16,7 @@
 #include "data/shop_build.h"
 #include "eval/eval.h"
 #include "tensor/safetensors.h"
-#include "transfer/transfer.h"
+#include "rec/recommenders.h"
 
 enum { DOMAINS = 8 };
 

@@ -15,8 +15,9 @@
 #include "rec/sequence.h"
 
 const kua__rec_ops *const kua__rec_all[] = {
-    &kua__rec_popularity, &kua__rec_repeat,  &kua__rec_itemknn,  &kua__rec_userknn,
-    &kua__rec_ease,       &kua__rec_textknn, &kua__rec_sequence, NULL,
+    &kua__rec_popularity, &kua__rec_repeat,   &kua__rec_itemknn,
+    &kua__rec_userknn,    &kua__rec_ease,     &kua__rec_textknn,
+    &kua__rec_crossknn,   &kua__rec_sequence, NULL,
 };
 
 const kua__rec_ops *kua__rec_find(const char *name)

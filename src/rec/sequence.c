@@ -6,7 +6,8 @@
  *     model.safetensors   input, output [n_items, dim], popularity, rate; the body's parameters;
  * whitening
  *
- * The id table is not kept: it is part of input, and another domain has other items.
+ * The id table and the domain's vector are not kept: they are part of input, and another domain has
+ * others.
  */
 #include "rec/sequence.h"
 
@@ -19,7 +20,7 @@
 #include "tensor/gemm.h"
 #include "tensor/safetensors.h"
 
-enum { FORMAT = 1, QUERIES = 256 /* encoded at a time */ };
+enum { FORMAT = 2, QUERIES = 256 /* encoded at a time */ };
 
 static const char SETTINGS[] =
     "{\"dim\": [128, \"width of the model\"],"
@@ -29,9 +30,14 @@ static const char SETTINGS[] =
     "\"maxlen\": [50, \"events of a history that are read, and of a training window\"],"
     "\"items\": [\"both\", \"what an item's vector is made of: both, text or ids\"],"
     "\"targets\": [\"new\", \"events that training predicts: all, or new (not bought before)\"],"
-    "\"partner\": [\"itemknn\", \"simple recommender whose scores are mixed in, or none\"],"
-    "\"partner_weight\": [-1, \"of its scores, the largest being 1; -1: chosen on validation\"],"
-    "\"partner_settings\": [\"\", \"of it, as JSON\"],"
+    "\"partners\": [\"usual\", \"simple recommenders whose scores are mixed in, with commas "
+    "between; "
+    "or none\"],"
+    "\"partner_weights\": [\"\", \"of their scores, the largest being 1, as JSON: "
+    "{\\\"itemknn\\\": 2}; "
+    "nothing: chosen on validation\"],"
+    "\"partner_settings\": [\"\", \"of each, as JSON: {\\\"itemknn\\\": {\\\"neighbours\\\": "
+    "50}}\"],"
     "\"text_dim\": [384, \"principal components of the text vectors\"],"
     "\"dropout\": [0.5, \"share of zeros in the layers\"],"
     "\"text_dropout\": [0.1, \"share of zeros in whitened text\"],"
@@ -71,16 +77,26 @@ static kua_status create(const json_t *settings, kua__rec **out)
 
 /* ---- fitting ---- */
 
+static kua__sequence_domain domain_of(const kua__world *world)
+{
+    return (kua__sequence_domain){.side = &world->side,
+                                  .train = &world->train,
+                                  .valid = &world->valid,
+                                  .sources = world->sources,
+                                  .n_sources = world->n_sources};
+}
+
 /* The domains whose vectors the whitening is learned from: the target and all sources that have
  * vectors of the same length. */
 static size_t whitening_domains(const kua__world *world, kua__sequence_domain *out)
 {
     size_t n = 0;
-    out[n++] = (kua__sequence_domain){&world->side, &world->train, &world->valid};
+    out[n++] = domain_of(world);
     for (size_t i = 0; i < world->n_sources; i++) {
         const kua__source *source = &world->sources[i];
         if (!source->side.vector || source->side.dim != world->side.dim) continue;
-        out[n++] = (kua__sequence_domain){&source->side, &source->cut, &source->cut};
+        out[n++] = (kua__sequence_domain){
+            .side = &source->side, .train = &source->cut, .valid = &source->cut};
     }
     return n;
 }
@@ -101,10 +117,10 @@ static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor 
     kua__sequence *s = (kua__sequence *)rec;
     assert(!s->input && !s->layer);
     kua__rng rng = kua__rng_make(world->seed, 1);
-    KUA__TRY(kua__partner_fit(s, world, monitor));
+    KUA__TRY(kua__partners_fit(s, world, monitor));
     KUA__TRY(fit_whitening(s, world));
     KUA__TRY(kua__sequence_make_body(s, &rng));
-    kua__sequence_domain domain = {&world->side, &world->train, &world->valid};
+    kua__sequence_domain domain = domain_of(world);
     return kua__sequence_train(s, &domain, 1, world->seed, world->checkpoint, monitor);
 }
 
@@ -142,8 +158,9 @@ kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
 /* What was chosen for the source's domain is to be chosen anew. */
 static kua_status reset_choices(json_t *settings)
 {
-    static const char *const keys[] = {"repeat_weight",  "repeat_half_life", "repeat_power",
-                                       "partner_weight", "partner_settings", "blind_epochs"};
+    static const char *const keys[] = {"repeat_weight", "repeat_half_life", "repeat_power",
+                                       "partners",      "partner_weights",  "partner_settings",
+                                       "blind_epochs"};
     json_t *known = NULL;
     KUA__TRY(kua__json_parse("sequence", SETTINGS, sizeof(SETTINGS) - 1, &known));
     int failed = 0;
@@ -195,11 +212,11 @@ static kua_status fit_with_body(kua__sequence *s, const kua__world *world,
                                 const kua_monitor *monitor)
 {
     kua__rng rng = kua__rng_make(world->seed, 1);
-    KUA__TRY(kua__partner_fit(s, world, monitor));
+    KUA__TRY(kua__partners_fit(s, world, monitor));
     if (source->whitening.k) KUA__TRY(kua__whitening_copy(&s->whitening, &source->whitening));
     KUA__TRY(kua__sequence_make_body(s, &rng));
     take_body(s, source, mode);
-    kua__sequence_domain domain = {&world->side, &world->train, &world->valid};
+    kua__sequence_domain domain = domain_of(world);
     return kua__sequence_train(s, &domain, 1, world->seed, world->checkpoint, monitor);
 }
 
@@ -245,8 +262,7 @@ static kua_status score_part(const kua__sequence *s, const kua__query *queries, 
     KUA__TRY(kua__sequence_encode(s, s->input, n_items, history, n, false, state));
     KUA__TRY(
         kua__gemm(false, true, n, n_items, dim, 1, state, dim, s->output, dim, 0, scores, n_items));
-    if (s->partner && s->partner_weight > 0)
-        KUA__TRY(kua__partner_add(s->partner, queries, n, s->partner_weight, scores));
+    KUA__TRY(kua__partners_add(s, queries, n, scores));
     for (size_t i = 0; i < n; i++)
         finish_scores(s, &queries[i], count, scores + i * n_items);
     return KUA_OK;
@@ -283,7 +299,7 @@ enum { FIXED_TENSORS = 6 };
 
 static bool is_saved(const kua__param *p)
 {
-    return !kua__has_prefix(p->name, "ids");
+    return !kua__has_prefix(p->name, "ids") && !kua__has_prefix(p->name, "domain");
 }
 
 static kua_status list_tensors(const kua__sequence *s, tensor_of **out, size_t *n)
@@ -352,12 +368,14 @@ static kua_status with_tensors(const kua__sequence *s, const char *folder,
 
 static json_t *describe(const kua__sequence *s)
 {
-    return json_pack("{s:i,s:s,s:O,s:O,s:f,s:{s:f,s:f,s:f,s:f},s:I,s:I,s:I}", "format", FORMAT,
+    json_t *partners = NULL;
+    if (kua__partners_weights(s, &partners)) return NULL;
+    return json_pack("{s:i,s:s,s:O,s:O,s:o,s:{s:f,s:f,s:f,s:f},s:I,s:I,s:I}", "format", FORMAT,
                      "recommender", "sequence", "settings", s->rec.settings, "facts", s->rec.facts,
-                     "partner_weight", s->partner_weight, "repeat", "weight", s->repeat.weight,
-                     "half_life", s->repeat.half_life, "decay", s->repeat.decay, "power",
-                     s->repeat.power, "items", (json_int_t)s->rec.n_items, "text",
-                     (json_int_t)s->whitening.dim, "components", (json_int_t)s->whitening.k);
+                     "partners", partners, "repeat", "weight", s->repeat.weight, "half_life",
+                     s->repeat.half_life, "decay", s->repeat.decay, "power", s->repeat.power,
+                     "items", (json_int_t)s->rec.n_items, "text", (json_int_t)s->whitening.dim,
+                     "components", (json_int_t)s->whitening.k);
 }
 
 static kua_status save(const kua__rec *rec, const char *folder)
@@ -371,14 +389,13 @@ static kua_status save(const kua__rec *rec, const char *folder)
     kua_status st = json && path ? kua__json_save(path, json) : kua__fail_nomem(1, "a model");
     json_decref(json);
     kua__free(path);
-    return st ? st : kua__partner_save(s, folder);
+    return st ? st : kua__partners_save(s, folder);
 }
 
 /* The part of model.json that has numbers. */
 typedef struct header {
     int64_t format, items, text, components;
     kua__repeat_term repeat;
-    double partner_weight;
 } header;
 
 static kua_status read_repeat(const char *path, const json_t *json, kua__repeat_term *term)
@@ -404,7 +421,6 @@ static kua_status read_header(const char *path, const json_t *json, size_t n_ite
     KUA__TRY(kua__json_int(path, json, "text", 0, 65536, &h->text));
     KUA__TRY(kua__json_int(path, json, "components", 0, h->text, &h->components));
     KUA__TRY(read_repeat(path, json, &h->repeat));
-    KUA__TRY(kua__json_real_or(path, json, "partner_weight", 0, 1e6, 0, &h->partner_weight));
     if (!json_is_object(json_object_get(json, "settings")))
         return kua__fail(KUA_FORMAT, "%s: settings is missing", path);
     return KUA_OK;
@@ -417,7 +433,6 @@ static kua_status make_shapes(kua__sequence *s, const header *h)
     kua__rng rng = kua__rng_make(0, 0);
     s->rec.n_items = (size_t)h->items;
     s->repeat = h->repeat;
-    s->partner_weight = h->partner_weight;
     KUA__TRY(KUA__NEW_ARRAY(&s->input, n, "item vectors"));
     KUA__TRY(KUA__NEW_ARRAY(&s->output, n, "item vectors"));
     KUA__TRY(KUA__NEW_ARRAY(&s->popularity, s->rec.n_items, "item counts"));
@@ -453,18 +468,19 @@ static kua_status check_settings(const char *path, const json_t *settings)
 }
 
 static kua_status load_described(const char *folder, const char *path, const json_t *json,
-                                 size_t n_items, kua__sequence **out)
+                                 const kua__world *world, kua__sequence **out)
 {
     header h;
     const json_t *settings = json_object_get(json, "settings");
-    KUA__TRY(read_header(path, json, n_items, &h));
+    KUA__TRY(read_header(path, json, world->train.log->n_items, &h));
     KUA__TRY(check_settings(path, settings));
     KUA__TRY(kua__sequence_new(settings, out));
     json_t *facts = json_object_get(json, "facts");
     if (json_is_object(facts) && json_object_update((*out)->rec.facts, facts))
         return kua__fail_nomem(1, "facts about training");
     KUA__TRY(make_shapes(*out, &h));
-    return with_tensors(*out, folder, read_tensors);
+    KUA__TRY(with_tensors(*out, folder, read_tensors));
+    return kua__partners_load(*out, folder, json_object_get(json, "partners"), world);
 }
 
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
@@ -474,8 +490,7 @@ static kua_status load(const char *folder, const kua__world *world, kua__rec **o
     *out = NULL;
     char *path = kua__path_join(folder, "model.json");
     kua_status st = path ? kua__json_load(path, &json) : kua__fail_nomem(1, "a path");
-    if (!st) st = load_described(folder, path, json, world->train.log->n_items, &s);
-    if (!st) st = kua__partner_load(s, folder, world);
+    if (!st) st = load_described(folder, path, json, world, &s);
     json_decref(json);
     kua__free(path);
     if (st)

@@ -4,11 +4,13 @@
  * the next item, by full cross-entropy over the item table:
  *
  *     item    = adaptor(whitened text vector) + id vector          [n_items, dim]
- *     x       = input_scale * item + position, then `layers` gated layers, then layer norm
+ *     x       = input_scale * (item + domain) + position + event type,
+ *               then `layers` gated layers, then layer norm
  *     logit   = cosine(x, item) / tau
  *
- * What depends on the domain is the id table only; the adaptor, the layers, the positions and the
- * whitening (the "body") are carried to another domain by the functions below.
+ * What depends on the domain is the id table and the domain's vector; the adaptor, the layers, the
+ * positions, the event types and the whitening (the "body") are carried to another domain by the
+ * functions below.
  */
 #ifndef KUA_REC_SEQUENCE_H
 #define KUA_REC_SEQUENCE_H
@@ -34,6 +36,8 @@ kua_status kua__sequence_fit_from(const kua__world *world, const json_t *setting
 typedef struct kua__sequence_domain {
     const kua__side *side;
     const kua__cut *train, *valid;
+    const kua__source *sources; /* [n_sources] whose histories the partners read */
+    size_t n_sources;
 } kua__sequence_domain;
 
 /* The result scores items of domains[0]; it is meant as a source for the function above.

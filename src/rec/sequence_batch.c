@@ -108,11 +108,12 @@ kua_status kua__run_plan_windows(kua__run *r)
     }
     KUA__TRY(KUA__NEW_ARRAY(&r->order, r->n_windows, "training windows"));
     size_t tokens = r->s->options.batch_tokens + r->s->options.maxlen + 2;
-    KUA__TRY(KUA__NEW_ARRAY(&r->token, 5 * tokens, "a batch"));
+    KUA__TRY(KUA__NEW_ARRAY(&r->token, 6 * tokens, "a batch"));
     r->position = r->token + tokens;
     r->at = r->token + 2 * tokens;
     r->input = r->token + 3 * tokens;
     r->target = r->token + 4 * tokens;
+    r->type = r->token + 5 * tokens;
     KUA__TRY(plan_targets(r));
     return plan_draws(r);
 }
@@ -152,6 +153,7 @@ kua_status kua__run_plan_epoch(kua__run *r)
 
 size_t kua__run_fill_batch(kua__run *r, const kua__batch *b)
 {
+    const kua__log *log = r->domain[b->domain].train->log;
     size_t n = 0, n_inputs = 0;
     r->at[0] = 0;
     for (size_t i = 0; i < b->n; i++) {
@@ -162,6 +164,7 @@ size_t kua__run_fill_batch(kua__run *r, const kua__batch *b)
                 r->target[n_inputs++] = w->item[k + 1];
             }
             r->token[n] = w->item[k];
+            r->type[n] = log->type[(size_t)(w->item - log->item) + k];
             r->position[n++] = k;
         }
         r->at[i + 1] = (uint32_t)n;

@@ -34,7 +34,7 @@ static kua__var *loss_of(kua__run *r, const kua__batch *b, kua__var *h, size_t n
     }
     kua__candidates some = kua__draw_candidates(t, n_items, r->share[d], drawn, r->target, n);
     if (!some.item) return NULL;
-    kua__var *table = kua__sequence_inputs(t, r->s, d, some.item, some.n);
+    kua__var *table = kua__sequence_rows(t, r->s, d, some.item, some.n);
     return kua__sampled_loss(t, h, kua__l2_normalize(t, table, 1e-12f), &some, r->target);
 }
 
@@ -44,9 +44,9 @@ static kua_status step(kua__run *r, const kua__batch *b, double *loss_sum, size_
     kua__sequence *s = r->s;
     size_t n = kua__run_fill_batch(r, b);
     kua__tape_reset(t);
-    kua__ragged seq = {b->n, r->at};
+    kua__sequence_events events = {r->position, r->type, {b->n, r->at}};
     kua__var *x = kua__sequence_inputs(t, s, b->domain, r->token, r->at[b->n]);
-    kua__var *h = kua__sequence_states(t, s, x, r->position, seq, false);
+    kua__var *h = kua__sequence_states(t, s, x, &events, false);
     h = kua__l2_normalize(t, kua__gather_rows(t, h, r->input, n), 1e-12f);
     kua__var *loss = loss_of(r, b, kua__scale(t, h, 1 / s->options.tau), n);
     KUA__TRY(kua__tape_backward(t, loss));
@@ -98,64 +98,20 @@ static bool has_validation(const kua__run *r)
     return users > 0;
 }
 
-static bool has_clock(const kua__run *r)
-{
-    return r->domain[0].train->log->has_clock;
-}
-
-static double largest(const double *x, size_t n, size_t *at)
-{
-    *at = 0;
-    for (size_t i = 1; i < n; i++)
-        *at = x[i] > x[*at] ? i : *at;
-    return x[*at];
-}
-
-/* Domain d at the border of its training. *term: the best repeat term; its weight is 0 where nobody
- * buys again. *ndcg: what training is judged by. Where people buy again, that is half of what the
- * model finds anew and half of what it finds with the term's help: neither alone is a basket. */
-static kua_status judge_domain(kua__run *r, size_t d, const float *input, const float *output,
-                               double partner_weight, kua__repeat_term *term, double *ndcg)
-{
-    kua__repeat_term choice[KUA__REPEAT_CHOICES];
-    double all[KUA__REPEAT_CHOICES];
-    size_t best;
-    kua__sequence_trial trial = {.domain = &r->domain[d],
-                                 .input = input,
-                                 .output = output,
-                                 .user = r->user[d],
-                                 .n = r->n_users[d],
-                                 .rate = r->s->rate,
-                                 .partner_weight = partner_weight,
-                                 .all = all};
-    bool repeats = d == 0 && r->repeats;
-    if (repeats) trial.term = choice;
-    if (repeats) trial.n_terms = kua__repeat_choices(&r->s->options.repeat, has_clock(r), choice);
-    KUA__TRY(kua__sequence_try(r->s, &trial));
-    *ndcg = trial.fresh;
-    if (!repeats) return KUA_OK;
-    *ndcg = 0.5 * (trial.fresh + largest(all, trial.n_terms, &best));
-    *term = choice[best];
-    snprintf(r->parts, sizeof(r->parts), " (new %.4f, all %.4f)", trial.fresh, all[best]);
-    return KUA_OK;
-}
-
 /* The mean over the domains. */
-static kua_status validate(kua__run *r, double *out)
+static kua_status validate(kua__run *r, kua__judgement *out)
 {
-    size_t counted = 0;
-    double sum = 0;
-    kua__repeat_term term;
+    double counted = 0;
+    *out = (kua__judgement){0};
     for (size_t d = 0; d < r->n_domains; d++) {
         float *output = r->table + r->domain[d].train->log->n_items * r->s->options.dim;
-        double ndcg = 0;
+        kua__judgement one;
         if (r->n_users[d] == 0) continue;
         KUA__TRY(kua__sequence_tables(r->s, d, r->table, output));
-        KUA__TRY(judge_domain(r, d, r->table, output, 0, &term, &ndcg));
-        sum += ndcg;
-        counted++;
+        KUA__TRY(kua__run_judge(r, d, &(kua__run_tables){r->table, output}, NULL, 1, &one));
+        out->ndcg += (one.ndcg - out->ndcg) / ++counted;
+        if (d == 0) out->fresh = one.fresh, out->all = one.all;
     }
-    *out = counted ? sum / (double)counted : 0;
     return KUA_OK;
 }
 
@@ -187,12 +143,12 @@ static void swap_average(kua__run *r)
 }
 
 /* Validates the average; keeps it where it is the best so far. */
-static kua_status judge(kua__run *r, size_t number, double *ndcg)
+static kua_status judge(kua__run *r, size_t number, kua__judgement *judgement)
 {
     swap_average(r);
-    kua_status st = validate(r, ndcg);
-    if (!st && *ndcg > r->best_ndcg) {
-        r->best_ndcg = *ndcg;
+    kua_status st = validate(r, judgement);
+    if (!st && judgement->ndcg > r->best_ndcg) {
+        r->best_ndcg = judgement->ndcg;
         r->best_epoch = number;
         st = kua__run_keep_best(r);
         if (!st) st = kua__run_save_best(r);
@@ -203,15 +159,18 @@ static kua_status judge(kua__run *r, size_t number, double *ndcg)
 
 /* ---- all epochs ---- */
 
-static kua_status note(kua__run *r, size_t number, double loss, double ndcg, double seconds)
+static kua_status note(kua__run *r, size_t number, double loss, const kua__judgement *j,
+                       double seconds)
 {
     json_t *point = json_pack("{s:i,s:f,s:f,s:f}", "epoch", (int)number, "loss", loss, "valid",
-                              ndcg, "seconds", seconds);
+                              j->ndcg, "seconds", seconds);
     if (!point || json_array_append_new(r->curve, point))
         return kua__fail_nomem(1, "a training curve");
     kua__log_line(r->monitor, KUA_LOG_INFO,
-                  "sequence: epoch %zu: loss %.4f, ndcg@10 %.4f%s, %.1f s", number, loss, ndcg,
-                  r->parts, seconds);
+                  r->repeats
+                      ? "sequence: epoch %zu: loss %.4f, %.1f s, ndcg@10 %.4f (new %.4f, all %.4f)"
+                      : "sequence: epoch %zu: loss %.4f, %.1f s, ndcg@10 %.4f",
+                  number, loss, seconds, j->ndcg, j->fresh, j->all);
     return KUA_OK;
 }
 
@@ -227,11 +186,12 @@ static kua_status train_watched(kua__run *r)
     r->best_ndcg = -1;
     KUA__TRY(kua__run_restore(r, true, &e));
     while (!is_over(r, e)) {
-        double loss, ndcg, begun = kua__seconds();
+        double loss, begun = kua__seconds();
+        kua__judgement judgement;
         KUA__TRY(epoch(r, e++, r->s->options.epochs, &loss));
         double seconds = kua__seconds() - begun;
-        KUA__TRY(judge(r, e, &ndcg));
-        KUA__TRY(note(r, e, loss, ndcg, seconds));
+        KUA__TRY(judge(r, e, &judgement));
+        KUA__TRY(note(r, e, loss, &judgement, seconds));
         KUA__TRY(kua__run_save(r, e));
     }
     return_to_best(r);
@@ -245,7 +205,7 @@ static kua_status train_blind(kua__run *r)
     while (e < epochs) {
         double loss, begun = kua__seconds();
         KUA__TRY(epoch(r, e++, epochs, &loss));
-        KUA__TRY(note(r, e, loss, 0, kua__seconds() - begun));
+        KUA__TRY(note(r, e, loss, &(kua__judgement){0}, kua__seconds() - begun));
         r->best_epoch = e;
         KUA__TRY(kua__run_save(r, e));
     }
@@ -255,41 +215,6 @@ static kua_status train_blind(kua__run *r)
 
 /* ---- after training ---- */
 
-/* What the settings say, and something sensible where they leave it open. */
-static void begin_mixture(kua__run *r)
-{
-    kua__sequence *s = r->s;
-    s->repeat = s->options.repeat;
-    if (s->repeat.weight < 0 || !r->repeats) s->repeat.weight = 0;
-    if (s->repeat.half_life < 0 || !has_clock(r)) s->repeat.half_life = has_clock(r) ? 120 : 0;
-    if (s->repeat.power < 0) s->repeat.power = 0.5;
-    s->partner_weight = KUA__MAX(s->options.partner_weight, 0);
-}
-
-/* The partner's weight and the repeat term that validation likes best. */
-static kua_status choose_mixture(kua__run *r)
-{
-    static const double weights[] = {0, 0.5, 1, 2, 3, 4, 6, 8, 12};
-    kua__sequence *s = r->s;
-    bool choose = s->partner && s->options.partner_weight < 0;
-    double best = -1;
-    begin_mixture(r);
-    if (r->n_users[0] == 0 || (!r->repeats && !choose)) return KUA_OK;
-    for (size_t w = 0; w < (choose ? KUA__COUNT(weights) : 1); w++) {
-        double ndcg, weight = choose ? weights[w] : s->partner_weight;
-        kua__repeat_term term = s->repeat;
-        KUA__TRY(judge_domain(r, 0, s->input, s->output, weight, &term, &ndcg));
-        kua__log_line(r->monitor, KUA_LOG_INFO, "sequence: partner %g: ndcg@10 %.4f%s", weight,
-                      ndcg, r->parts);
-        if (ndcg <= best) continue;
-        best = ndcg;
-        s->partner_weight = weight;
-        s->repeat = term;
-    }
-    r->best_ndcg = best;
-    return KUA_OK;
-}
-
 static kua_status make_ready(kua__run *r)
 {
     kua__sequence *s = r->s;
@@ -298,24 +223,57 @@ static kua_status make_ready(kua__run *r)
     KUA__TRY(KUA__NEW_ARRAY(&s->input, n, "item vectors"));
     KUA__TRY(KUA__NEW_ARRAY(&s->output, n, "item vectors"));
     KUA__TRY(kua__sequence_tables(s, 0, s->input, s->output));
-    return choose_mixture(r);
+    return kua__run_choose_mixture(r, &(kua__run_tables){s->input, s->output});
+}
+
+/* Puts `value`, which is consumed, into `to` as a text. */
+static kua_status put_text(json_t *to, const char *key, json_t *value)
+{
+    char *text = value ? kua__json_dumps(value, JSON_COMPACT) : NULL;
+    bool failed = !text || json_object_set_new(to, key, json_string(text));
+    kua__free(text);
+    json_decref(value);
+    return failed ? kua__fail_nomem(1, "facts about training") : KUA_OK;
+}
+
+/* {"itemknn": what it chose, ..}; NULL: no memory */
+static json_t *partners_settings(const kua__sequence *s)
+{
+    json_t *all = json_object();
+    for (size_t i = 0; i < s->n_partners && all; i++) {
+        const kua__rec *rec = s->partner[i].rec;
+        json_t *chosen = json_object_get(rec->facts, "chosen");
+        if (!chosen || !json_object_set(all, rec->ops->name, chosen)) continue;
+        json_decref(all);
+        all = NULL;
+    }
+    return all;
 }
 
 /* What a later fit on more data, without validation, should be given. */
 static kua_status tell_chosen(kua__run *r)
 {
     const kua__sequence *s = r->s;
+    json_t *weights = NULL;
     json_t *chosen =
-        json_pack("{s:I,s:f,s:f,s:f,s:f}", "blind_epochs", (json_int_t)KUA__MAX(r->best_epoch, 1),
+        json_pack("{s:I,s:f,s:f,s:f}", "blind_epochs", (json_int_t)KUA__MAX(r->best_epoch, 1),
                   "repeat_weight", s->repeat.weight, "repeat_half_life", s->repeat.half_life,
-                  "repeat_power", s->repeat.power, "partner_weight", s->partner_weight);
-    const json_t *of_partner = s->partner ? json_object_get(s->partner->facts, "chosen") : NULL;
-    char *text = of_partner ? kua__json_dumps(of_partner, JSON_COMPACT) : NULL;
-    int failed = !chosen || (of_partner && !text);
-    if (text) failed |= json_object_set_new(chosen, "partner_settings", json_string(text));
-    kua__free(text);
-    failed |= json_object_set_new(s->rec.facts, "chosen", chosen);
-    return failed ? kua__fail_nomem(1, "facts about training") : KUA_OK;
+                  "repeat_power", s->repeat.power);
+    kua_status st = chosen ? KUA_OK : kua__fail_nomem(1, "facts about training");
+    if (!st) st = kua__partners_weights(s, &weights);
+    if (!st && s->n_partners == 0)
+        st = json_object_set_new(chosen, "partners", json_string("none"))
+                 ? kua__fail_nomem(1, "facts about training")
+                 : KUA_OK;
+    if (!st) st = put_text(chosen, "partner_settings", partners_settings(s));
+    if (!st)
+        st = put_text(chosen, "partner_weights", weights);
+    else
+        json_decref(weights);
+    if (!st && json_object_set(s->rec.facts, "chosen", chosen))
+        st = kua__fail_nomem(1, "facts about training");
+    json_decref(chosen);
+    return st;
 }
 
 static kua_status tell_facts(kua__run *r)
@@ -328,6 +286,9 @@ static kua_status tell_facts(kua__run *r)
     failed |= json_object_set_new(facts, "parameters",
                                   json_integer((json_int_t)kua__params_count(&r->s->params)));
     failed |= json_object_set(facts, "curve", r->curve);
+    json_t *weights = NULL;
+    KUA__TRY(kua__partners_weights(r->s, &weights));
+    failed |= json_object_set_new(facts, "partners", weights);
     return failed ? kua__fail_nomem(1, "facts about training") : tell_chosen(r);
 }
 
@@ -345,6 +306,9 @@ static kua_status make_items(kua__run *r)
         if (s->options.use_ids || !s->whitening.k)
             KUA__TRY(kua__params_add_table(&s->params, name, items->n, s->options.dim,
                                            s->options.id_std, &r->rng, &items->ids));
+        snprintf(name, sizeof(name), "domain%zu", d);
+        KUA__TRY(kua__params_add(&s->params, name, 1, s->options.dim, KUA__INIT_ZEROS, 0, &r->rng,
+                                 &items->domain));
         if (!s->whitening.k) continue;
         KUA__TRY(KUA__NEW_ARRAY(&items->text, items->n * s->whitening.k, "whitened text"));
         KUA__TRY(

@@ -64,16 +64,6 @@ static kua_status read_targets(const json_t *settings, kua__sequence_options *o)
     return KUA_OK;
 }
 
-static kua_status check_partner(const json_t *settings)
-{
-    const char *name = json_string_value(json_object_get(settings, "partner"));
-    if (kua__streq(name, "none")) return KUA_OK;
-    if (name && kua__rec_find(name) && kua__rec_find(name) != &kua__rec_sequence) return KUA_OK;
-    return kua__fail(KUA_INVALID,
-                     "sequence: partner is \"%s\", must be none or a simple recommender",
-                     name ? name : "");
-}
-
 static kua_status read_items(const json_t *settings, kua__sequence_options *o)
 {
     const char *items = json_string_value(json_object_get(settings, "items"));
@@ -125,8 +115,7 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
     o->bf16 = number(settings, "bf16") != 0;
     KUA__TRY(read_items(settings, o));
     KUA__TRY(read_targets(settings, o));
-    KUA__TRY(check_partner(settings));
-    KUA__TRY(ranged(settings, "partner_weight", -1, 1e6, &o->partner_weight));
+    KUA__TRY(kua__partners_check(settings));
     if (o->dim % o->heads)
         return kua__fail(KUA_INVALID, "sequence: dim is %zu, must be a multiple of heads, %zu",
                          o->dim, o->heads);
@@ -184,7 +173,8 @@ void kua__sequence_free(kua__rec *rec)
     kua__free(s->output);
     kua__free(s->popularity);
     kua__free(s->rate);
-    kua__rec_free(s->partner);
+    for (size_t i = 0; i < s->n_partners; i++)
+        kua__rec_free(s->partner[i].rec);
     json_decref(s->rec.settings);
     json_decref(s->rec.facts);
     kua__free(s);
@@ -251,6 +241,7 @@ kua_status kua__sequence_make_body(kua__sequence *s, kua__rng *rng)
     if (s->whitening.k)
         s->adaptor = make_linear(&m, "adaptor", o->dim, s->whitening.k, &s->adaptor_bias);
     s->position = make(&m, "position", o->maxlen, o->dim, KUA__INIT_NORMAL, 0.02f);
+    s->type = make(&m, "type", KUA__EVENT_TYPES, o->dim, KUA__INIT_ZEROS, 0);
     for (size_t i = 0; i < o->layers; i++) {
         char prefix[32];
         snprintf(prefix, sizeof(prefix), "layer%zu.", i);
@@ -320,8 +311,8 @@ kua__var *kua__sequence_table(kua__tape *t, const kua__sequence *s, size_t d)
     return item_vectors(t, s, text_of(t, s, items), kua__use(t, items->ids));
 }
 
-kua__var *kua__sequence_inputs(kua__tape *t, const kua__sequence *s, size_t d,
-                               const uint32_t *token, size_t n)
+kua__var *kua__sequence_rows(kua__tape *t, const kua__sequence *s, size_t d, const uint32_t *token,
+                             size_t n)
 {
     const kua__sequence_items *items = &s->items[d];
     kua__var *text = kua__gather_rows(t, text_of(t, s, items), token, n);
@@ -329,11 +320,20 @@ kua__var *kua__sequence_inputs(kua__tape *t, const kua__sequence *s, size_t d,
     return item_vectors(t, s, text, ids);
 }
 
-kua__var *kua__sequence_states(kua__tape *t, const kua__sequence *s, kua__var *x,
-                               const uint32_t *position, kua__ragged seq, bool ends_only)
+kua__var *kua__sequence_inputs(kua__tape *t, const kua__sequence *s, size_t d,
+                               const uint32_t *token, size_t n)
 {
-    kua__var *place = kua__gather_rows(t, kua__use(t, s->position), position, seq.at[seq.n]);
-    x = kua__add(t, kua__scale(t, x, s->options.input_scale), place);
+    return kua__add_row(t, kua__sequence_rows(t, s, d, token, n), kua__use(t, s->items[d].domain));
+}
+
+kua__var *kua__sequence_states(kua__tape *t, const kua__sequence *s, kua__var *x,
+                               const kua__sequence_events *events, bool ends_only)
+{
+    kua__ragged seq = events->seq;
+    size_t n = seq.at[seq.n];
+    x = kua__scale(t, x, s->options.input_scale);
+    x = kua__add(t, x, kua__gather_rows(t, kua__use(t, s->position), events->position, n));
+    x = kua__add(t, x, kua__gather_rows(t, kua__use(t, s->type), events->type, n));
     x = kua__dropout(t, x, s->options.dropout);
     for (size_t i = 0; i < s->options.layers; i++)
         x = layer(t, s, &s->layer[i], x, seq, ends_only && i + 1 == s->options.layers);
@@ -355,11 +355,12 @@ kua_status kua__sequence_tables(const kua__sequence *s, size_t d, float *input, 
     kua__tape *t = NULL;
     KUA__TRY(tape_for_use(false, &t));
     kua__var *table = kua__sequence_table(t, s, d);
+    kua__var *moved = kua__add_row(t, table, kua__use(t, s->items[d].domain));
     kua__var *unit = kua__l2_normalize(t, table, LENGTH_EPSILON);
     kua_status st = kua__tape_status(t);
     if (!st) {
         size_t bytes = table->rows * table->cols * sizeof(float);
-        memcpy(input, table->value, bytes);
+        memcpy(input, moved->value, bytes);
         memcpy(output, unit->value, bytes);
     }
     kua__tape_free(t);
@@ -367,7 +368,7 @@ kua_status kua__sequence_tables(const kua__sequence *s, size_t d, float *input, 
 }
 
 typedef struct ragged_batch {
-    uint32_t *token, *position, *at;
+    uint32_t *token, *position, *type, *at;
     size_t n, n_full; /* tokens, histories */
 } ragged_batch;
 
@@ -376,14 +377,18 @@ static ragged_batch gather_histories(const kua__sequence *s, const kua__history 
                                      uint32_t *block)
 {
     size_t maxlen = s->options.maxlen;
-    ragged_batch b = {block, block + n * maxlen, block + 2 * n * maxlen, 0, 0};
+    ragged_batch b = {.token = block,
+                      .position = block + n * maxlen,
+                      .type = block + 2 * n * maxlen,
+                      .at = block + 3 * n * maxlen};
     b.at[0] = 0;
     for (size_t i = 0; i < n; i++) {
         size_t len = KUA__MIN(history[i].n, maxlen);
         if (len == 0) continue;
-        const uint32_t *item = history[i].item + history[i].n - len;
+        size_t first = history[i].n - len;
         for (size_t k = 0; k < len; k++) {
-            b.token[b.n] = item[k];
+            b.token[b.n] = history[i].item[first + k];
+            b.type[b.n] = history[i].type ? history[i].type[first + k] : KUA__EVENT_PURCHASE;
             b.position[b.n++] = (uint32_t)k;
         }
         b.at[++b.n_full] = (uint32_t)b.n;
@@ -409,13 +414,13 @@ kua_status kua__sequence_encode(const kua__sequence *s, const float *input, size
     uint32_t *block = NULL;
     kua__tape *t = NULL;
     kua_status st;
-    KUA__GOTO(st, KUA__NEW_ARRAY(&block, 2 * n * s->options.maxlen + n + 1, "histories"));
+    KUA__GOTO(st, KUA__NEW_ARRAY(&block, 3 * n * s->options.maxlen + n + 1, "histories"));
     KUA__GOTO(st, tape_for_use(bf16, &t));
     ragged_batch b = gather_histories(s, history, n, block);
-    kua__ragged seq = {b.n_full, b.at};
+    kua__sequence_events events = {b.position, b.type, {b.n_full, b.at}};
     kua__var *table = kua__input(t, n_items, dim, input);
     kua__var *x = kua__gather_rows(t, table, b.token, b.n);
-    kua__var *h = kua__sequence_states(t, s, x, b.position, seq, true);
+    kua__var *h = kua__sequence_states(t, s, x, &events, true);
     h = kua__l2_normalize(t, h, LENGTH_EPSILON);
     KUA__GOTO(st, kua__tape_status(t));
     spread_states(history, n, dim, h, 1 / s->options.tau, state);

@@ -71,7 +71,7 @@ void kua__repeat_counts(const kua__repeat_term *term, const kua__history *histor
 
 float kua__repeat_value(const kua__repeat_term *term, float count, float rate)
 {
-    return (float)(term->weight * log1p(count) * pow(rate, term->power));
+    return (float)term->weight * log1pf(count) * powf(rate, (float)term->power);
 }
 
 void kua__repeat_add(const kua__repeat_term *term, const float *rate, const kua__history *history,

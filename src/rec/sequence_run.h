@@ -36,7 +36,7 @@ typedef struct kua__run {
     kua__batch *batch;
     uint32_t *batch_order;
     size_t n_batches, batch_capacity;
-    uint32_t *token, *position, *at, *input, *target; /* of one batch */
+    uint32_t *token, *position, *type, *at, *input, *target; /* of one batch */
     float *
         *share; /* [n_domains][n_items]: of the targets, where the softmax is sampled; else NULL */
 
@@ -50,7 +50,6 @@ typedef struct kua__run {
     double best_ndcg;
     size_t best_epoch;
     json_t *curve;
-    char parts[48]; /* of the last validation, for the log */
 } kua__run;
 
 /* ---- sequence_batch.c ---- */
@@ -69,6 +68,28 @@ void kua__run_release_batches(kua__run *r);
 
 /* The weights as they are become the best. */
 kua_status kua__run_keep_best(kua__run *r);
+
+/* ---- sequence_mixture.c ---- */
+
+/* Item vectors of a domain, as kua__sequence_tables makes them. */
+typedef struct kua__run_tables {
+    const float *input, *output;
+} kua__run_tables;
+
+/* How a model with a certain mixture does on validation, NDCG@10. */
+typedef struct kua__judgement {
+    double ndcg;           /* what training is judged by */
+    double fresh, all;     /* its halves, where people buy again */
+    kua__repeat_term term; /* the best, where people buy again */
+} kua__judgement;
+
+/* Judges n mixtures, mix[n, n_partners] (NULL: one without partners), at domain d's border. Where
+ * people buy again, what counts is half of what the model finds anew and half of what it finds with
+ * the best repeat term's help: neither alone is a basket. */
+kua_status kua__run_judge(const kua__run *r, size_t d, const kua__run_tables *tables,
+                          const float *mix, size_t n, kua__judgement *out);
+/* Sets the partners' weights and the repeat term of the trained model. */
+kua_status kua__run_choose_mixture(kua__run *r, const kua__run_tables *tables);
 
 /* ---- sequence_resume.c; all do nothing without a checkpoint file ---- */
 

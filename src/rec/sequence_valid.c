@@ -4,7 +4,8 @@
  * Every item is ranked. What is new to a user is measured with the history's items left out, as the
  * evaluation does. Where people buy again, everything that was bought counts as well, with each of
  * many repeat terms: a term changes the scores of the history's items only, so the best of the
- * others are found once, and each term merely ranks the history against them.
+ * others are found once, and each term merely ranks the history against them. Many mixtures with
+ * the partners' scores are measured in one pass, since the scores themselves are the costly part.
  *
  * With several validation events the ideal list holds min(10, answers) of them. Users are cut over
  * the threads; each writes its own numbers, and the sums are taken in order.
@@ -17,19 +18,30 @@
 #include "rec/common.h"
 #include "rec/sequence_model.h"
 #include "tensor/gemm.h"
+#include "tensor/kernels.h"
 
-enum { TOP = 10, BLOCK = 256, ANSWERS_MAX = 64, HISTORY_MAX = 4096 };
+enum { TOP = 10, BLOCK = 128, ANSWERS_MAX = 64, HISTORY_MAX = 4096 };
+
+typedef struct failure {
+    kua_status status;
+    char message[256];
+} failure;
 
 typedef struct block {
     const kua__sequence *s;
     const kua__sequence_trial *trial;
     const uint32_t *user;
-    const kua__history *history;
-    const float *scores; /* [n, n_items] */
     int64_t now;
-    char *work;    /* [threads] user_work */
-    double *fresh; /* [n], NAN: nothing new */
-    double *all;   /* [n, n_terms] */
+    size_t n_items, n_partners; /* n_partners: that take part */
+    float *state;
+    float *scores;          /* [n, n_items] the network's */
+    float *partner;         /* [n_partners, BLOCK, n_items] */
+    kua__query *query;      /* [BLOCK] */
+    kua__history *sources;  /* [BLOCK, n_sources] */
+    struct user_work *work; /* [threads] */
+    struct failure *failed; /* [threads] */
+    double *fresh;          /* [BLOCK, n_mixes], NAN: nothing new */
+    double *all;            /* [BLOCK, n_mixes, n_terms] */
 } block;
 
 /* The TOP best items, best first. */
@@ -42,9 +54,12 @@ typedef struct ranking {
 /* Scratch of one thread. */
 typedef struct user_work {
     uint32_t item[HISTORY_MAX]; /* of the history, each once */
-    float score[HISTORY_MAX], count[HISTORY_MAX];
     size_t n;
-    float row[]; /* [2, n_items]: scores, counts (0) */
+    uint32_t answer[ANSWERS_MAX]; /* those that are new to the user first */
+    size_t n_answers, n_fresh;
+    float score[HISTORY_MAX]; /* of the history's items, in one mixture */
+    float *row, *count;       /* [n_items]: scores; 0 */
+    float *more;              /* [n_terms, HISTORY_MAX] what each term adds */
 } user_work;
 
 /* Equal scores: the first one stays. */
@@ -85,165 +100,252 @@ static double ndcg_of(const ranking *r, const uint32_t *answer, size_t n)
     return ideal > 0 ? gain / ideal : 0;
 }
 
-/* The history's items with their scores; work->row becomes the scores without them. */
-static void part_history(const kua__history *history, const float *scores, size_t n_items,
-                         user_work *w)
+/* The distinct items of the history, newest first. */
+static void list_history(const kua__history *history, user_work *w)
 {
-    memcpy(w->row, scores, n_items * sizeof(*scores));
     w->n = 0;
     for (size_t i = history->n; i-- > 0 && w->n < HISTORY_MAX;) {
         uint32_t item = history->item[i];
-        if (w->row[item] == -FLT_MAX) continue;
-        w->item[w->n] = item;
-        w->score[w->n++] = w->row[item];
-        w->row[item] = -FLT_MAX;
+        if (w->count[item] == 0) w->item[w->n++] = item;
+        w->count[item] = 1;
     }
 }
 
-/* Answers that are not in the history move to the front; returns how many. */
-static size_t new_ones(uint32_t *answer, size_t n, const float *row)
+/* The distinct answers, those that are not in the history first. */
+static void list_answers(const block *b, size_t i, user_work *w)
 {
-    size_t fresh = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t item = answer[i];
-        if (row[item] == -FLT_MAX) continue;
-        answer[i] = answer[fresh];
-        answer[fresh++] = item;
+    const kua__cut *train = b->trial->domain->train;
+    size_t from = train->end[b->user[i]], to = b->trial->domain->valid->end[b->user[i]];
+    w->n_answers = distinct(train->log->item + from, to - from, w->answer, ANSWERS_MAX);
+    w->n_fresh = 0;
+    for (size_t a = 0; a < w->n_answers; a++) {
+        uint32_t item = w->answer[a];
+        if (w->count[item] != 0) continue;
+        w->answer[a] = w->answer[w->n_fresh];
+        w->answer[w->n_fresh++] = item;
     }
-    return fresh;
 }
 
-/* Everything counts: the history's items, with each term, against the best of the others. */
-static void try_terms(const block *b, const kua__history *history, const ranking *others,
-                      const uint32_t *answer, size_t n_answers, user_work *w, double *ndcg)
+/* What each term adds to each item of the history; counts are made anew for each half-life. */
+static void list_bonuses(const block *b, const kua__history *history, user_work *w)
 {
     const kua__sequence_trial *trial = b->trial;
-    float *count = w->row + trial->domain->train->log->n_items;
-    double half_life = -1;
     for (size_t t = 0; t < trial->n_terms; t++) {
         const kua__repeat_term *term = &trial->term[t];
-        ranking r = *others;
-        if (term->half_life != half_life) {
-            kua__repeat_counts(term, history, b->now, count);
-            for (size_t i = 0; i < w->n; i++)
-                w->count[i] = count[w->item[i]];
-            for (size_t i = 0; i < history->n; i++)
-                count[history->item[i]] = 0;
-            half_life = term->half_life;
+        if (t == 0 || term->half_life != term[-1].half_life) {
+            for (size_t k = 0; k < history->n; k++)
+                w->count[history->item[k]] = 0;
+            kua__repeat_counts(term, history, b->now, w->count);
         }
-        for (size_t i = 0; i < w->n; i++) {
-            float more = kua__repeat_value(term, w->count[i], trial->rate[w->item[i]]);
-            rank(&r, w->item[i], w->score[i] + more);
-        }
-        ndcg[t] = ndcg_of(&r, answer, n_answers);
+        for (size_t k = 0; k < w->n; k++)
+            w->more[t * HISTORY_MAX + k] =
+                kua__repeat_value(term, w->count[w->item[k]], trial->rate[w->item[k]]);
     }
+    for (size_t k = 0; k < history->n; k++)
+        w->count[history->item[k]] = 0;
+}
+
+/* work->row = the network's scores and the partners', in mixture m. */
+static void mix_scores(const block *b, size_t i, size_t m, user_work *w)
+{
+    const kua__kernels *k = kua__kernels_get();
+    const float *weight = b->trial->mix + m * b->s->n_partners;
+    memcpy(w->row, b->scores + i * b->n_items, b->n_items * sizeof(*w->row));
+    for (size_t p = 0; p < b->n_partners; p++) {
+        if (weight[p] == 0) continue;
+        k->axpy(w->row, b->partner + (p * BLOCK + i) * b->n_items, weight[p], b->n_items);
+    }
+}
+
+/* All items but the history's, whose scores are moved aside. */
+static ranking rank_others(size_t n_items, user_work *w)
+{
+    ranking others = {.n = 0};
+    for (size_t k = 0; k < w->n; k++) {
+        w->score[k] = w->row[w->item[k]];
+        w->row[w->item[k]] = -FLT_MAX;
+    }
+    for (uint32_t item = 0; item < n_items; item++)
+        rank(&others, item, w->row[item]);
+    return others;
 }
 
 static void try_user(const block *b, size_t i, user_work *w)
 {
     const kua__sequence_trial *trial = b->trial;
-    const kua__cut *train = trial->domain->train;
-    size_t n_items = train->log->n_items, from = train->end[b->user[i]];
-    size_t to = trial->domain->valid->end[b->user[i]];
-    uint32_t answer[ANSWERS_MAX];
-    ranking others = {.n = 0};
-    size_t n = distinct(train->log->item + from, to - from, answer, ANSWERS_MAX);
-    part_history(&b->history[i], b->scores + i * n_items, n_items, w);
-    for (uint32_t item = 0; item < n_items; item++)
-        rank(&others, item, w->row[item]);
-    size_t fresh = new_ones(answer, n, w->row);
-    b->fresh[i] = fresh > 0 ? ndcg_of(&others, answer, fresh) : NAN;
-    if (trial->term)
-        try_terms(b, &b->history[i], &others, answer, n, w, b->all + i * trial->n_terms);
-}
-
-static size_t work_bytes(size_t n_items)
-{
-    return (sizeof(user_work) + 2 * n_items * sizeof(float) + 63) / 64 * 64;
+    const kua__history *history = &b->query[i].target;
+    list_history(history, w);
+    list_answers(b, i, w);
+    list_bonuses(b, history, w);
+    for (size_t m = 0; m < trial->n_mixes; m++) {
+        size_t at = i * trial->n_mixes + m;
+        mix_scores(b, i, m, w);
+        ranking others = rank_others(b->n_items, w);
+        b->fresh[at] = w->n_fresh > 0 ? ndcg_of(&others, w->answer, w->n_fresh) : NAN;
+        for (size_t t = 0; t < trial->n_terms; t++) {
+            ranking all = others;
+            for (size_t k = 0; k < w->n; k++)
+                rank(&all, w->item[k], w->score[k] + w->more[t * HISTORY_MAX + k]);
+            b->all[at * trial->n_terms + t] = ndcg_of(&all, w->answer, w->n_answers);
+        }
+    }
 }
 
 static void users_task(void *ctx, int thread, size_t first, size_t last)
 {
     const block *b = ctx;
-    size_t bytes = work_bytes(b->trial->domain->train->log->n_items);
-    user_work *w = (user_work *)(b->work + (size_t)thread * bytes);
     for (size_t i = first; i < last; i++)
-        try_user(b, i, w);
+        try_user(b, i, &b->work[thread]);
 }
 
-static kua_status score_block(const kua__sequence *s, const kua__sequence_trial *trial,
-                              const kua__history *history, size_t n, float *state, float *scores)
-{
-    size_t dim = s->options.dim, n_items = trial->domain->train->log->n_items;
-    bool bf16 = s->options.bf16;
-    KUA__TRY(kua__sequence_encode(s, trial->input, n_items, history, n, bf16, state));
-    if (bf16)
-        KUA__TRY(kua__gemm_bf16(false, true, n, n_items, dim, state, dim, trial->output, dim, 0,
-                                scores, n_items));
-    else
-        KUA__TRY(kua__gemm(false, true, n, n_items, dim, 1, state, dim, trial->output, dim, 0,
-                           scores, n_items));
-    return KUA_OK;
-}
+/* ---- scores of a block of users ---- */
 
-static kua_status add_partner(const block *b, size_t n, float *scores)
+static kua_status network_scores(const block *b, size_t n)
 {
     const kua__sequence_trial *trial = b->trial;
-    kua__query query[BLOCK];
-    if (!b->s->partner || trial->partner_weight <= 0) return KUA_OK;
+    size_t dim = b->s->options.dim, n_items = b->n_items;
+    kua__history history[BLOCK];
     for (size_t i = 0; i < n; i++)
-        query[i] = (kua__query){.user = b->user[i], .now = b->now, .target = b->history[i]};
-    return kua__partner_add(b->s->partner, query, n, trial->partner_weight, scores);
+        history[i] = b->query[i].target;
+    bool bf16 = b->s->options.bf16;
+    KUA__TRY(kua__sequence_encode(b->s, trial->input, n_items, history, n, bf16, b->state));
+    if (bf16)
+        return kua__gemm_bf16(false, true, n, n_items, dim, b->state, dim, trial->output, dim, 0,
+                              b->scores, n_items);
+    return kua__gemm(false, true, n, n_items, dim, 1, b->state, dim, trial->output, dim, 0,
+                     b->scores, n_items);
 }
 
-static kua_status try_blocks(block *b, kua__sequence_trial *trial, float *state, float *scores)
+static void partners_task(void *ctx, int thread, size_t first, size_t last)
 {
-    kua__history history[BLOCK];
-    size_t counted = 0;
-    b->history = history;
-    b->scores = scores;
-    for (size_t at = 0; at < trial->n; at += BLOCK) {
-        size_t n = KUA__MIN(BLOCK, trial->n - at);
-        b->user = trial->user + at;
-        for (size_t i = 0; i < n; i++)
-            history[i] = kua__cut_history(trial->domain->train, b->user[i]);
-        KUA__TRY(score_block(b->s, trial, history, n, state, scores));
-        KUA__TRY(add_partner(b, n, scores));
-        kua__parallel_chunks(n, 8, users_task, b);
-        for (size_t i = 0; i < n; i++) {
-            counted += !isnan(b->fresh[i]);
-            trial->fresh += isnan(b->fresh[i]) ? 0 : b->fresh[i];
-            for (size_t t = 0; t < trial->n_terms; t++)
-                trial->all[t] += b->all[i * trial->n_terms + t] / (double)trial->n;
-        }
+    const block *b = ctx;
+    failure *failed = &b->failed[thread];
+    for (size_t p = 0; p < b->n_partners && !failed->status; p++) {
+        failed->status = kua__partner_scores(b->s->partner[p].rec, b->query + first, last - first,
+                                             b->partner + (p * BLOCK + first) * b->n_items);
+        if (failed->status)
+            snprintf(failed->message, sizeof(failed->message), "%s", kua_error_message());
     }
-    trial->fresh = counted ? trial->fresh / (double)counted : 0;
+}
+
+/* A worker's message stays with the worker: it is written again here. */
+static kua_status first_failure(const block *b)
+{
+    for (int t = 0; t < kua__threads(); t++) {
+        if (b->failed[t].status) return kua__fail(b->failed[t].status, "%s", b->failed[t].message);
+    }
     return KUA_OK;
 }
 
-kua_status kua__sequence_try(const kua__sequence *s, kua__sequence_trial *trial)
+static void ask(const block *b, size_t n)
 {
-    size_t n_items = trial->domain->train->log->n_items, dim = s->options.dim;
+    const kua__sequence_domain *domain = b->trial->domain;
+    for (size_t i = 0; i < n; i++) {
+        kua__history *sources = b->sources + i * domain->n_sources;
+        for (size_t k = 0; k < domain->n_sources; k++)
+            sources[k] = kua__cut_history(&domain->sources[k].cut, b->user[i]);
+        b->query[i] = (kua__query){.user = b->user[i],
+                                   .now = b->now,
+                                   .target = kua__cut_history(domain->train, b->user[i]),
+                                   .sources = domain->n_sources ? sources : NULL};
+    }
+}
+
+/* Adds the block's measures to the results; *counted: users who got something new. */
+static void add_measures(const block *b, size_t n, size_t *counted)
+{
+    const kua__sequence_trial *trial = b->trial;
+    size_t n_mixes = trial->n_mixes, n_all = n_mixes * trial->n_terms;
+    for (size_t i = 0; i < n; i++) {
+        *counted += !isnan(b->fresh[i * n_mixes]);
+        for (size_t m = 0; m < n_mixes; m++)
+            trial->fresh[m] += isnan(b->fresh[i * n_mixes + m]) ? 0 : b->fresh[i * n_mixes + m];
+        for (size_t t = 0; t < n_all; t++)
+            trial->all[t] += b->all[i * n_all + t] / (double)trial->n;
+    }
+}
+
+static kua_status try_blocks(block *b)
+{
+    const kua__sequence_trial *trial = b->trial;
+    size_t counted = 0;
+    for (size_t at = 0; at < trial->n; at += BLOCK) {
+        size_t n = KUA__MIN((size_t)BLOCK, trial->n - at);
+        b->user = trial->user + at;
+        ask(b, n);
+        KUA__TRY(network_scores(b, n));
+        if (b->n_partners) kua__parallel_chunks(n, 16, partners_task, b);
+        KUA__TRY(first_failure(b));
+        kua__parallel_chunks(n, 4, users_task, b);
+        add_measures(b, n, &counted);
+    }
+    for (size_t m = 0; m < trial->n_mixes; m++)
+        trial->fresh[m] = counted ? trial->fresh[m] / (double)counted : 0;
+    return KUA_OK;
+}
+
+/* ---- memory ---- */
+
+static kua_status make_work(block *b)
+{
     size_t threads = (size_t)kua__threads();
-    float *state = NULL, *scores = NULL;
-    block b = {.s = s, .trial = trial, .now = kua__cut_now(trial->domain->train)};
-    kua_status st;
+    KUA__TRY(KUA__NEW_ZEROED(&b->failed, threads, "threads"));
+    KUA__TRY(KUA__NEW_ZEROED(&b->work, threads, "threads"));
+    for (size_t t = 0; t < threads; t++) {
+        KUA__TRY(KUA__NEW_ARRAY(&b->work[t].row, b->n_items, "scores"));
+        KUA__TRY(KUA__NEW_ZEROED(&b->work[t].count, b->n_items, "item counts"));
+        KUA__TRY(KUA__NEW_ARRAY(&b->work[t].more, b->trial->n_terms * HISTORY_MAX, "terms"));
+    }
+    return KUA_OK;
+}
+
+static kua_status make_block(block *b)
+{
+    size_t rows = BLOCK * b->n_items, measures = BLOCK * b->trial->n_mixes;
+    KUA__TRY(make_work(b));
+    KUA__TRY(KUA__NEW_ARRAY(&b->state, BLOCK * b->s->options.dim, "states of users"));
+    KUA__TRY(KUA__NEW_ARRAY(&b->scores, rows, "scores of users"));
+    KUA__TRY(KUA__NEW_ARRAY(&b->partner, b->n_partners * rows, "scores of users"));
+    KUA__TRY(KUA__NEW_ARRAY(&b->query, BLOCK, "questions"));
+    KUA__TRY(KUA__NEW_ARRAY(&b->sources, BLOCK * b->trial->domain->n_sources, "histories"));
+    KUA__TRY(KUA__NEW_ARRAY(&b->fresh, measures, "measures of users"));
+    return KUA__NEW_ARRAY(&b->all, measures * b->trial->n_terms, "measures of users");
+}
+
+static void free_block(block *b)
+{
+    for (int t = 0; b->work && t < kua__threads(); t++) {
+        kua__free(b->work[t].row);
+        kua__free(b->work[t].count);
+        kua__free(b->work[t].more);
+    }
+    kua__free(b->failed);
+    kua__free(b->work);
+    kua__free(b->state);
+    kua__free(b->scores);
+    kua__free(b->partner);
+    kua__free(b->query);
+    kua__free(b->sources);
+    kua__free(b->fresh);
+    kua__free(b->all);
+}
+
+kua_status kua__sequence_try(const kua__sequence *s, const kua__sequence_trial *trial)
+{
+    const kua__cut *train = trial->domain->train;
     assert((trial->term != NULL) == (trial->n_terms > 0));
-    trial->fresh = 0;
-    for (size_t t = 0; t < trial->n_terms; t++)
+    assert(trial->n_mixes >= 1 && (trial->mix || trial->n_mixes == 1));
+    block b = {.s = s,
+               .trial = trial,
+               .now = kua__cut_now(train),
+               .n_items = train->log->n_items,
+               .n_partners = trial->mix ? s->n_partners : 0};
+    memset(trial->fresh, 0, trial->n_mixes * sizeof(*trial->fresh));
+    for (size_t t = 0; t < trial->n_mixes * trial->n_terms; t++)
         trial->all[t] = 0;
-    KUA__GOTO(st, KUA__NEW_ARRAY(&state, BLOCK * dim, "states of users"));
-    KUA__GOTO(st, KUA__NEW_ARRAY(&scores, BLOCK * n_items, "scores of users"));
-    KUA__GOTO(st, KUA__NEW_ZEROED(&b.work, threads * work_bytes(n_items), "scores"));
-    KUA__GOTO(st, KUA__NEW_ARRAY(&b.fresh, BLOCK, "measures of users"));
-    KUA__GOTO(st, KUA__NEW_ARRAY(&b.all, BLOCK * KUA__MAX(trial->n_terms, 1), "measures of users"));
-    st = try_blocks(&b, trial, state, scores);
-done:
-    kua__free(state);
-    kua__free(scores);
-    kua__free(b.work);
-    kua__free(b.fresh);
-    kua__free(b.all);
+    kua_status st = make_block(&b);
+    if (!st) st = try_blocks(&b);
+    free_block(&b);
     return st;
 }
 

@@ -1,4 +1,4 @@
-/* strategies.c - the list of strategies, and the recommenders that they end in. */
+/* strategies.c - the list of strategies. */
 #include "transfer/strategies.h"
 
 const kua__strategy *const kua__strategy_all[] = {
@@ -15,9 +15,4 @@ const kua__strategy *kua__strategy_find(const char *name)
         if (kua__streq(kua__strategy_all[i]->name, name)) return kua__strategy_all[i];
     }
     return NULL;
-}
-
-const kua__rec_ops *kua__transfer_rec_find(const char *name)
-{
-    return kua__streq(name, kua__rec_crossknn.name) ? &kua__rec_crossknn : kua__rec_find(name);
 }

@@ -28,9 +28,4 @@ typedef struct kua__strategy {
 extern const kua__strategy *const kua__strategy_all[]; /* NULL at the end */
 const kua__strategy *kua__strategy_find(const char *name);
 
-extern const kua__rec_ops kua__rec_crossknn; /* source item to target item over shared users */
-
-/* The recommender called `name` of this layer or of rec; NULL: unknown. */
-const kua__rec_ops *kua__transfer_rec_find(const char *name);
-
 #endif

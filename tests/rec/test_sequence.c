@@ -57,6 +57,25 @@ static void chain_shop(shop *d, size_t users, size_t length, size_t step, bool t
     kua__free(events);
 }
 
+/* After a view the next item follows, after a purchase the one after it. */
+static void typed_shop(shop *d, size_t users, size_t length)
+{
+    kua__raw_event *events = kua__alloc_array(users * length, sizeof(*events));
+    kua__rng rng = kua__rng_make(21, 0);
+    size_t n = 0;
+    for (size_t u = 0; u < users; u++) {
+        uint32_t item = kua__rng_below(&rng, ITEMS);
+        for (size_t k = 0; k < length; k++) {
+            uint8_t type = kua__rng_below(&rng, 2) ? KUA__EVENT_VIEW : KUA__EVENT_PURCHASE;
+            events[n++] = (kua__raw_event){
+                .user = (uint32_t)u, .item = item, .time = (int64_t)k, .value = 1, .type = type};
+            item = (item + (type == KUA__EVENT_VIEW ? 1 : 2)) % ITEMS;
+        }
+    }
+    open_shop(d, events, users, n, false);
+    kua__free(events);
+}
+
 /* Everybody buys one item again and again, with another now and then. */
 static void repeat_shop(shop *d)
 {
@@ -89,7 +108,7 @@ static json_t *settings(const char *given)
     json_t *small = json_loads(
         "{\"dim\": 16, \"heads\": 2, \"layers\": 1, \"epochs\": 25, \"lr\": "
         "0.01, \"warmup\": 10, \"dropout\": 0.1, \"batch_tokens\": 128, \"text_dropout\": 0, "
-        "\"averaging\": 0.5, \"partner\": \"none\"}",
+        "\"averaging\": 0.5, \"partners\": \"none\"}",
         0, NULL);
     json_t *over = json_loads(given, 0, NULL);
     assert_non_null(over);
@@ -110,8 +129,9 @@ static kua__rec *fitted(const shop *d, const char *given)
     return rec;
 }
 
-/* Share of users whose test event gets the best score after the three before it: all histories of a
- * shop are of one length here, and positions beyond those of training would mean nothing. */
+/* Share of users whose test event gets the best score of what is not in the history, which lacks
+ * its first event: all histories of a shop are of one length here, and positions beyond
+ * validation's would mean nothing. */
 static double hits(const shop *d, const kua__rec *rec)
 {
     float scores[ITEMS];
@@ -120,9 +140,13 @@ static double hits(const shop *d, const kua__rec *rec)
     for (uint32_t u = 0; u < d->log.n_users; u++) {
         kua__query q = {.user = u, .target = kua__cut_history(&cut, u)};
         size_t best = 0;
-        q.target.item += q.target.n - 3;
-        q.target.n = 3;
+        q.target.item++;
+        q.target.time++;
+        q.target.type++;
+        q.target.n--;
         assert_ok(kua__rec_sequence.score(rec, &q, 1, scores));
+        for (size_t k = 0; k < q.target.n; k++)
+            scores[q.target.item[k]] = -FLT_MAX;
         for (size_t i = 1; i < ITEMS; i++)
             best = scores[i] > scores[best] ? i : best;
         hit += d->log.item[d->split.test_at[u]] == best;
@@ -137,9 +161,11 @@ static double fact(const kua__rec *rec, const char *key)
     return json_number_value(value);
 }
 
+static const int64_t when[] = {0, 1, 2, 3, 4};
+
 static void scores_of(const kua__rec *rec, const uint32_t *item, size_t n, float *scores)
 {
-    kua__query q = {.user = KUA__NO_ID, .target = {item, NULL, NULL, n}};
+    kua__query q = {.user = KUA__NO_ID, .target = {item, when, NULL, n}};
     assert_ok(kua__rec_sequence.score(rec, &q, 1, scores));
     for (size_t i = 0; i < rec->n_items; i++)
         assert_true(isfinite(scores[i]));
@@ -264,7 +290,7 @@ static void an_empty_history_gets_what_is_popular(void **state)
         assert_true((count[i] > count[0]) == (scores[i] > scores[0]));
     /* beside a full one in the same call */
     float alone[ITEMS];
-    kua__query q[2] = {{.target = {NULL, NULL, NULL, 0}}, {.target = {some, NULL, NULL, 5}}};
+    kua__query q[2] = {{.target = {NULL, NULL, NULL, 0}}, {.target = {some, when, NULL, 5}}};
     scores_of(rec, some, 5, alone);
     assert_ok(kua__rec_sequence.score(rec, q, 2, scores));
     for (size_t i = 0; i < ITEMS; i++)
@@ -294,6 +320,19 @@ static void same_seed_same_bits(void **state)
     close_shop(&d);
 }
 
+static void reads_what_kind_of_event_it_was(void **state)
+{
+    (void)state;
+    shop d;
+    typed_shop(&d, 150, 12);
+    kua__rec *rec = fitted(&d, "{\"epochs\": 40, \"repeat_weight\": 0}");
+    assert_true(hits(&d, rec) > 0.9);
+    memset(d.log.type, KUA__EVENT_VIEW, d.log.n_events); /* blindfolded: half are right */
+    assert_true(hits(&d, rec) < 0.7);
+    kua__rec_sequence.free(rec);
+    close_shop(&d);
+}
+
 /* The states of the last tokens are the same whether the others are computed too or not. */
 static void ends_are_rows_of_the_whole(void **state)
 {
@@ -310,11 +349,13 @@ static void ends_are_rows_of_the_whole(void **state)
         kua__tape *t = NULL;
         assert_ok(kua__tape_create(NULL, &t));
         kua__tape_set_training(t, false);
+        const uint32_t type[6] = {0};
         kua__ragged seq = {3, at};
+        kua__sequence_events events = {position, type, seq};
         kua__var *table = kua__input(t, ITEMS, s->options.dim, s->input);
         kua__var *x = kua__gather_rows(t, table, token, 6);
-        kua__var *all = kua__last_row(t, kua__sequence_states(t, s, x, position, seq, false), seq);
-        kua__var *ends = kua__sequence_states(t, s, x, position, seq, true);
+        kua__var *all = kua__last_row(t, kua__sequence_states(t, s, x, &events, false), seq);
+        kua__var *ends = kua__sequence_states(t, s, x, &events, true);
         assert_ok(kua__tape_status(t));
         for (size_t k = 0; k < 3 * s->options.dim; k++)
             assert_near(ends->value[k], all->value[k], 1e-5);
@@ -440,6 +481,64 @@ static void damaged_files_are_refused(void **state)
     close_shop(&d);
 }
 
+/* ---- partners ---- */
+
+/* An untrained network is helped by who counts, and the model keeps who helped. */
+static void partners_are_weighed(void **state)
+{
+    (void)state;
+    shop d;
+    chain_shop(&d, 60, 6, 1, true);
+    float before[ITEMS], after[ITEMS];
+    kua__rec *alone = fitted(&d, "{\"epochs\": 0}"), *loaded = NULL, *again = NULL;
+    kua__rec *helped = fitted(&d, "{\"epochs\": 0, \"partners\": \"itemknn,popularity\"}");
+    const json_t *weights = json_object_get(helped->facts, "partners");
+    assert_true(json_number_value(json_object_get(weights, "itemknn")) > 0);
+    assert_true(fact(helped, "valid_ndcg@10") > fact(alone, "valid_ndcg@10") + 0.1);
+    assert_true(hits(&d, helped) > hits(&d, alone));
+
+    const char *folder = test_temp_path("partners");
+    assert_ok(kua__rec_sequence.save(helped, folder));
+    assert_ok(kua__rec_sequence.load(folder, &d.world, &loaded));
+    scores_of(helped, some, 5, before);
+    scores_of(loaded, some, 5, after);
+    assert_memory_equal(before, after, sizeof(before));
+
+    json_t *all = settings(
+        "{\"epochs\": 0, \"partners\": \"usual\"}"); /* what was chosen is taken as it is */
+    json_object_update(all, json_object_get(helped->facts, "chosen"));
+    assert_ok(kua__rec_sequence.create(all, &again));
+    kua__world blind = d.world;
+    blind.valid = blind.train;
+    assert_ok(kua__rec_sequence.fit(again, &blind, NULL));
+    assert_true(json_equal(json_object_get(again->facts, "partners"), weights));
+    json_decref(all);
+    kua__rec_sequence.free(alone);
+    kua__rec_sequence.free(helped);
+    kua__rec_sequence.free(loaded);
+    kua__rec_sequence.free(again);
+    close_shop(&d);
+}
+
+static void a_partner_that_is_missing_is_told(void **state)
+{
+    (void)state;
+    shop d;
+    chain_shop(&d, 60, 6, 1, true);
+    kua__rec *rec = fitted(&d, "{\"epochs\": 0, \"partners\": \"itemknn\"}"), *out = NULL;
+    char json[512];
+    const char *folder = test_temp_path("unpartnered");
+    snprintf(json, sizeof(json), "%s/model.json", folder);
+    assert_ok(kua__rec_sequence.save(rec, folder));
+    change_file(json, "partners", json_pack("{s:f}", "ease", 1.0));
+    assert_fails(kua__rec_sequence.load(folder, &d.world, &out), KUA_IO, "partner/ease");
+    change_file(json, "partners", json_pack("{s:f}", "nobody", 1.0));
+    assert_fails(kua__rec_sequence.load(folder, &d.world, &out), KUA_INVALID, "nobody");
+    assert_null(out);
+    kua__rec_sequence.free(rec);
+    close_shop(&d);
+}
+
 /* ---- transfer ---- */
 
 static bool same_body(const kua__rec *a, const kua__rec *b)
@@ -448,7 +547,7 @@ static bool same_body(const kua__rec *a, const kua__rec *b)
     bool same = true;
     for (size_t i = 0; i < x->params.n; i++) {
         const kua__param *p = x->params.all[i], *q = kua__params_find(&y->params, p->name);
-        if (kua__has_prefix(p->name, "ids")) continue;
+        if (kua__has_prefix(p->name, "ids") || kua__has_prefix(p->name, "domain")) continue;
         assert_non_null(q);
         same &= memcmp(p->value, q->value, p->rows * p->cols * sizeof(float)) == 0;
     }
@@ -529,6 +628,9 @@ static void settings_are_checked(void **state)
         {"{\"items\": \"names\"}", "items is \"names\", must be both, text or ids"},
         {"{\"maxlen\": 1}", "maxlen is 1, must be in 2..4096"},
         {"{\"tau\": 0}", "tau is 0"},
+        {"{\"partners\": \"itemknn,nobody\"}", "partners has \"nobody\""},
+        {"{\"partners\": \"itemknn,itemknn\"}", "partners has \"itemknn\""},
+        {"{\"partners\": \"sequence\"}", "partners has \"sequence\""},
     };
     for (size_t i = 0; i < KUA__COUNT(cases); i++) {
         json_t *all = settings(cases[i].given);
@@ -567,7 +669,7 @@ static void training_can_be_stopped(void **state)
 
 static void score_once(const kua__rec *rec, float *scores)
 {
-    kua__query q = {.user = KUA__NO_ID, .target = {some, NULL, NULL, 5}};
+    kua__query q = {.user = KUA__NO_ID, .target = {some, when, NULL, 5}};
     assert_ok(kua__rec_sequence.score(rec, &q, 1, scores));
 }
 
@@ -665,7 +767,7 @@ static kua_status whole_life(const shop *d, const json_t *all, const char *saved
 {
     kua__rec *rec = NULL, *loaded = NULL, *moved = NULL;
     float scores[ITEMS];
-    kua__query q = {.user = KUA__NO_ID, .target = {some, NULL, NULL, 5}};
+    kua__query q = {.user = KUA__NO_ID, .target = {some, when, NULL, 5}};
     kua_status st = kua__rec_sequence.create(all, &rec);
     if (!st) st = kua__rec_sequence.fit(rec, &d->world, NULL);
     if (!st) st = kua__rec_sequence.score(rec, &q, 1, scores);
@@ -683,8 +785,9 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     shop d;
     chain_shop(&d, 6, 5, 1, true);
-    json_t *all = settings("{\"epochs\": 1}");
-    kua__rec *rec = fitted(&d, "{\"epochs\": 1}");
+    const char *given = "{\"epochs\": 1, \"partners\": \"itemknn,textknn\"}";
+    json_t *all = settings(given);
+    kua__rec *rec = fitted(&d, given);
     const char *saved = test_temp_path("saved"), *again = test_temp_path("again");
     assert_ok(kua__rec_sequence.save(rec, saved));
     kua_status st;
@@ -706,6 +809,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_what_comes_next),
         cmocka_unit_test(sampled_softmax_learns_it_too),
+        cmocka_unit_test(reads_what_kind_of_event_it_was),
         cmocka_unit_test(works_without_vectors),
         cmocka_unit_test(long_histories_are_cut),
         cmocka_unit_test(repeats_are_weighed),
@@ -716,6 +820,8 @@ int main(void)
         cmocka_unit_test(whitened_rows_have_length_one_on_average),
         cmocka_unit_test(a_loaded_model_scores_the_same_bits),
         cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(partners_are_weighed),
+        cmocka_unit_test(a_partner_that_is_missing_is_told),
         cmocka_unit_test(a_body_moves_to_another_domain),
         cmocka_unit_test(vectors_must_fit_the_source),
         cmocka_unit_test(several_domains_train_one_body),
