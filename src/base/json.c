@@ -131,9 +131,14 @@ char *kua__json_dumps(const json_t *json, size_t flags)
     return NULL;
 }
 
+kua_status kua__json_whole(unsigned long lost_before, const char *what)
+{
+    assert(lost_before <= lost);
+    return lost == lost_before ? KUA_OK : kua__fail_nomem(0, what);
+}
+
 json_t *kua__json_copy(const json_t *json)
 {
-    assert(json);
     unsigned long before = lost;
     json_t *copy = json_deep_copy(json);
     if (lost == before) return copy;

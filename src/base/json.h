@@ -18,11 +18,13 @@ kua_status kua__json_save(const char *path, const json_t *json); /* atomic, inde
 /* json_dumps(), but NULL where any allocation failed: jansson's own may then lack a key. To be
  * freed with kua__free. */
 char *kua__json_dumps(const json_t *json, size_t flags);
-/* json_deep_copy(), but NULL where any allocation failed. */
+/* json_deep_copy(), but NULL where any allocation failed; NULL of NULL. */
 json_t *kua__json_copy(const json_t *json);
 /* How many of jansson's allocations have failed in this thread so far. What its other functions
- * build may then lack a member: who builds a value compares the count before and after. */
+ * build may then lack a member: who builds a value takes the count before, and asks afterwards
+ * whether it is whole; KUA_NOMEM where not. */
 unsigned long kua__json_lost(void);
+kua_status kua__json_whole(unsigned long lost_before, const char *what);
 
 /* Members of an object. The `or` forms give a default where the member is missing or null; a member
  * of the wrong kind or outside [low, high] is KUA_FORMAT: "<name>: hidden_size is \"x\", expected

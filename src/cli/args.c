@@ -148,9 +148,18 @@ char *cli_settings(const cli_args *args, bool *bad)
         }
         char key[64];
         snprintf(key, sizeof(key), "%.*s", (int)(equals - args->set[i]), args->set[i]);
-        json_object_set_new(object, key, setting_value(equals + 1));
+        if (json_object_set_new(object, key, setting_value(equals + 1))) {
+            fprintf(stderr, "kua %s: --set '%s' is not UTF-8, or there is no memory for it\n",
+                    args->command->name, args->set[i]);
+            *bad = true;
+            break;
+        }
     }
     char *text = *bad ? NULL : json_dumps(object, JSON_COMPACT);
+    if (!*bad && !text) {
+        fprintf(stderr, "kua %s: out of memory for settings\n", args->command->name);
+        *bad = true;
+    }
     json_decref(object);
     return text;
 }

@@ -136,6 +136,10 @@ int cli_report(const cli_args *args, kua_status status, char *report,
                void (*show)(const json_t *report))
 {
     if (status) return cli_fail(status);
+    if (!report) {
+        fprintf(stderr, "kua: out of memory for a report\n");
+        return CLI_FAILED;
+    }
     if (bar.drawn && bar.terminal) fputc('\n', stderr);
     bar.drawn = false;
     if (args->json) {

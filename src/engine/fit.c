@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "transfer/transfer.h"
 
 void kua__fitted_release(kua__fitted *f)
@@ -43,11 +44,17 @@ static kua_status fit_once(const kua__recipe *recipe, kua__world *world, const j
 }
 
 /* Settings as given, with what the first fit chose over them. */
-static json_t *chosen_settings(const json_t *given, const json_t *facts)
+static kua_status chosen_settings(const json_t *given, const json_t *facts, json_t **out)
 {
-    json_t *all = given ? json_deep_copy(given) : json_object();
-    json_object_update(all, json_object_get(facts, "chosen"));
-    return all;
+    unsigned long lost = kua__json_lost();
+    *out = given ? kua__json_copy(given) : json_object();
+    json_object_update(*out, json_object_get(facts, "chosen"));
+    kua_status st = kua__json_whole(lost, "a model's settings");
+    if (st) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return st;
 }
 
 static bool needs_final_fit(const kua__stage *stage)
@@ -59,7 +66,8 @@ static kua_status fit_final(const kua__stage *stage, const kua__recipe *recipe, 
                             const kua_monitor *monitor, kua__fitted *f)
 {
     kua__world final = kua__stage_final(stage, seed);
-    json_t *settings = chosen_settings(recipe->settings, f->facts);
+    json_t *settings = NULL;
+    KUA__TRY(chosen_settings(recipe->settings, f->facts, &settings));
     kua__rec_free(f->rec);
     f->rec = NULL;
     kua_status st = fit_once(recipe, &final, settings, monitor, &f->rec);
@@ -76,7 +84,10 @@ kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, u
     const kua__log *log = choosing.train.log;
     KUA__TRY(kua__leak_check(&final, log, &stage->side[0].split, KUA__PART_TEST));
     kua_status st = fit_once(recipe, &choosing, recipe->settings, monitor, &out->rec);
-    if (!st) out->facts = json_incref(out->rec->facts ? out->rec->facts : json_object());
+    if (!st) {
+        assert(out->rec->facts);
+        out->facts = json_incref(out->rec->facts);
+    }
     if (!st && valid_set) st = kua__eval_rec(valid_set, out->rec, monitor, &out->valid);
     if (!st && needs_final_fit(stage)) st = fit_final(stage, recipe, seed, monitor, out);
     if (st) kua__fitted_release(out);
@@ -184,24 +195,33 @@ static kua_status fit_seeds(kua_workspace *ws, const kua__stage *stage, const ku
     return st;
 }
 
+static kua_status fill_record(json_t *record, const kua__stage *stage, const kua__recipe *recipe,
+                              json_t *seeds, double seconds)
+{
+    unsigned long lost = kua__json_lost();
+    json_object_set_new(record, "split", json_string(stage->split_text));
+    json_object_set_new(record, "settings",
+                        recipe->settings ? kua__json_copy(recipe->settings) : json_object());
+    json_object_set(record, "seeds", seeds);
+    json_object_set(record, "metrics", json_object_get(json_array_get(seeds, 0), "valid"));
+    json_object_set_new(record, "seconds", json_real(seconds));
+    json_object_set_new(record, "peak_bytes", json_integer((json_int_t)kua__peak_rss_bytes()));
+    return kua__json_whole(lost, "a model's record");
+}
+
 kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe,
                              const char *name, uint64_t seed, size_t n_seeds, json_t *extra,
                              kua__model *out)
 {
-    KUA__TRY(check_name(name));
     double start = kua__seconds();
     json_t *seeds = json_array(), *record = extra ? extra : json_object();
     int version = 0;
-    kua_status st = newest_version(ws, name, &version);
+    kua_status st = check_name(name);
+    if (!st && (!seeds || !record)) st = kua__fail_nomem(0, "a model's record");
+    if (!st) st = newest_version(ws, name, &version);
     if (!st) st = fit_seeds(ws, stage, recipe, name, ++version, seed, n_seeds, seeds);
+    if (!st) st = fill_record(record, stage, recipe, seeds, kua__seconds() - start);
     if (!st) {
-        json_object_set_new(record, "split", json_string(stage->split_text));
-        json_object_set_new(record, "settings",
-                            recipe->settings ? json_deep_copy(recipe->settings) : json_object());
-        json_object_set(record, "seeds", seeds);
-        json_object_set(record, "metrics", json_object_get(json_array_get(seeds, 0), "valid"));
-        json_object_set_new(record, "seconds", json_real(kua__seconds() - start));
-        json_object_set_new(record, "peak_bytes", json_integer((json_int_t)kua__peak_rss_bytes()));
         kua__model_row row = {.name = name,
                               .kind = recipe->kind,
                               .domain = stage->shop->domains[stage->side[0].domain].name,

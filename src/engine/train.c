@@ -17,27 +17,38 @@ static json_t *describe(const char *name, const char *summary, const char *setti
                      parsed ? parsed : json_object());
 }
 
+/* As kua__engine_report, unless a member was lost since `lost` was taken. */
+static kua_status report_whole(json_t *json, unsigned long lost, char **report)
+{
+    kua_status st = kua__json_whole(lost, "a report");
+    if (!st) return kua__engine_report(json, report);
+    json_decref(json);
+    return st;
+}
+
 kua_status kua_kinds(char **report)
 {
     *report = NULL;
+    unsigned long lost = kua__json_lost();
     json_t *list = json_array();
     for (size_t i = 0; kua__rec_all[i]; i++) {
         json_array_append_new(list, describe(kua__rec_all[i]->name, kua__rec_all[i]->summary,
                                              kua__rec_all[i]->settings));
     }
-    return kua__engine_report(list, report);
+    return report_whole(list, lost, report);
 }
 
 kua_status kua_strategies(char **report)
 {
     *report = NULL;
+    unsigned long lost = kua__json_lost();
     json_t *list = json_array();
     for (size_t i = 0; kua__strategy_all[i]; i++) {
         json_array_append_new(list,
                               describe(kua__strategy_all[i]->name, kua__strategy_all[i]->summary,
                                        kua__strategy_all[i]->settings));
     }
-    return kua__engine_report(list, report);
+    return report_whole(list, lost, report);
 }
 
 static kua_status unknown(const char *what, const char *name, char *(*names)(void))
@@ -77,12 +88,13 @@ static kua_status parse_settings(const char *text, json_t **out)
 /* The registry's row with the record's members beside it. */
 static kua_status model_report(const kua__model *model, char **report)
 {
+    unsigned long lost = kua__json_lost();
     json_t *all = json_deep_copy(model->row);
     json_t *record = json_incref(json_object_get(all, "record"));
     json_object_del(all, "record");
     json_object_update(all, record);
     json_decref(record);
-    return kua__engine_report(all, report);
+    return report_whole(all, lost, report);
 }
 
 /* ---- train ---- */
@@ -114,8 +126,9 @@ kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **repor
 
 /* Of the given settings those that the recommender itself knows: what target-only is fitted with.
  */
-static json_t *own_settings(const kua__rec_ops *ops, const json_t *given)
+static kua_status own_settings(const kua__rec_ops *ops, const json_t *given, json_t **out)
 {
+    unsigned long lost = kua__json_lost();
     json_t *known = json_loads(ops->settings, 0, NULL), *own = json_object(), *value;
     const char *key;
     json_object_foreach((json_t *)given, key, value)
@@ -123,7 +136,10 @@ static json_t *own_settings(const kua__rec_ops *ops, const json_t *given)
         if (json_object_get(known, key)) json_object_set(own, key, value);
     }
     json_decref(known);
-    return own;
+    kua_status st = kua__json_whole(lost, "settings");
+    if (st) json_decref(own);
+    *out = st ? NULL : own;
+    return st;
 }
 
 static bool is_target_only(const json_t *row, const char *kind, const char *domain,
@@ -146,7 +162,8 @@ static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const 
                               bool any, uint64_t seed, size_t seeds, kua__model *out)
 {
     const char *domain = stage->shop->domains[stage->side[0].domain].name;
-    json_t *rows = NULL, *settings = own_settings(recipe->ops, recipe->settings);
+    json_t *rows = NULL, *settings = NULL;
+    KUA__TRY(own_settings(recipe->ops, recipe->settings, &settings));
     kua_status st = kua__store_models(ws->store, NULL, &rows);
     for (size_t i = json_array_size(rows); !st && i-- > 0;) {
         const json_t *row = json_array_get(rows, i);
@@ -214,27 +231,30 @@ static kua_status judge(kua_workspace *ws, const kua__stage *stage, const kua_tr
 {
     json_t *verdict = NULL;
     KUA__TRY(decide(ws, stage, base, moved, &verdict));
+    unsigned long lost = kua__json_lost();
     json_object_set_new(verdict, "strategy", json_string(o->strategy));
     json_object_set_new(verdict, "target", json_string(o->target));
-    json_object_set_new(verdict, "sources", json_pack("[s]", o->sources));
+    json_object_set_new(verdict, "sources", json_pack("[s]", moved->sources));
     json_t *record = json_object_get(moved->row, "record");
     json_object_set_new(record, "verdict", verdict);
     json_object_set_new(record, "target_only",
                         json_pack("{s:s, s:i}", "name", base->name, "version", base->version));
+    KUA__TRY(kua__json_whole(lost, "a verdict"));
     return kua__store_model_record(ws->store, moved->name, moved->version, record);
 }
 
 /* A misspelt setting would be passed over in silence otherwise. */
 static kua_status check_settings(const kua__recipe *recipe, const json_t *given)
 {
+    unsigned long lost = kua__json_lost();
     json_t *known = json_loads(recipe->ops->settings, 0, NULL),
            *added = json_loads(recipe->strategy->settings, 0, NULL), *value;
     const char *key;
-    kua_status st = KUA_OK;
     json_object_update(known, added);
+    kua_status st = kua__json_whole(lost, "settings");
     json_object_foreach((json_t *)given, key, value)
     {
-        if (!json_object_get(known, key)) {
+        if (!st && !json_object_get(known, key)) {
             st = kua__fail(KUA_INVALID,
                            "strategy %s: no setting '%s'; kua transfer WS --list shows them",
                            recipe->strategy->name, key);
@@ -260,13 +280,15 @@ static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o,
     bool any =
         recipe->ops != ops; /* a strategy that trains no sequence model has no settings for one */
     if (!st) st = target_only(ws, &stage, &reference, any, seed, seeds, &base);
-    json_t *own = own_settings(ops, settings);
+    json_t *own = NULL;
+    if (!st) st = own_settings(ops, settings, &own);
     if (!st && recipe->strategy->needs_source)
         st = kua__engine_source(ws, &stage, o->sources, own, seed, &source);
     json_decref(own);
     kua__recipe moved = *recipe;
     moved.source = source;
-    json_t *extra = json_pack("{s:s}", "sources", o->sources);
+    json_t *extra = json_pack("{s:s}", "sources", o->sources ? o->sources : "");
+    if (!st && !extra) st = kua__fail_nomem(0, "a model's record");
     if (!st) {
         kua__log_line(ws->monitor, KUA_LOG_INFO, "%s: moving to %s", o->strategy, o->target);
         st = kua__engine_train(ws, &stage, &moved, o->name, seed, seeds, extra, model);

@@ -260,7 +260,7 @@ static void add_steps(json_t *sum, const json_t *steps, kua_status *st)
             }
         }
         if (!same) {
-            kua__json_push(sum, json_deep_copy(step), st);
+            kua__json_push(sum, kua__json_copy(step), st);
             continue;
         }
         json_int_t removed = json_integer_value(json_object_get(same, "removed")) +
@@ -268,7 +268,7 @@ static void add_steps(json_t *sum, const json_t *steps, kua_status *st)
         const json_t *example = json_object_get(step, "example");
         kua__json_put(same, "removed", json_integer(removed), st);
         if (example && !json_object_get(same, "example")) {
-            kua__json_put(same, "example", json_deep_copy(example), st);
+            kua__json_put(same, "example", kua__json_copy(example), st);
         }
     }
 }
@@ -294,7 +294,7 @@ static json_t *import_summary(kua__query *q, const json_t *report, kua_status *s
     kua__json_put(one, "id", json_integer(sqlite3_column_int64(q->statement, 0)), st);
     kua__json_put(one, "time", json_string(date), st);
     for (size_t i = 0; i < KUA__COUNT(copied); i++) {
-        kua__json_put(one, copied[i], json_deep_copy(json_object_get(report, copied[i])), st);
+        kua__json_put(one, copied[i], kua__json_copy(json_object_get(report, copied[i])), st);
     }
     const json_t *files = json_object_get(report, "files");
     kua__json_put(one, "rows", json_integer(sum_of(files, "rows")), st);
