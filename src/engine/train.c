@@ -10,45 +10,47 @@
 
 /* ---- what exists ---- */
 
-static json_t *describe(const char *name, const char *summary, const char *settings)
+static kua_status describe(json_t *list, const char *name, const char *summary,
+                           const char *settings)
 {
-    json_t *parsed = settings ? json_loads(settings, 0, NULL) : json_object();
-    return json_pack("{s:s, s:s, s:o}", "name", name, "summary", summary, "settings",
-                     parsed ? parsed : json_object());
+    unsigned long lost = kua__json_lost();
+    json_t *parsed = NULL;
+    KUA__TRY(kua__json_parse(name, settings, strlen(settings), &parsed));
+    json_array_append_new(
+        list, json_pack("{s:s, s:s, s:o}", "name", name, "summary", summary, "settings", parsed));
+    return kua__json_whole(lost, "a report");
 }
 
-/* As kua__engine_report, unless a member was lost since `lost` was taken. */
-static kua_status report_whole(json_t *json, unsigned long lost, char **report)
+/* Gives out a list, or releases it after a failure. */
+static kua_status report_list(json_t *list, kua_status st, char **report)
 {
-    kua_status st = kua__json_whole(lost, "a report");
-    if (!st) return kua__engine_report(json, report);
-    json_decref(json);
+    if (!st) return kua__engine_report(list, report);
+    json_decref(list);
     return st;
 }
 
 kua_status kua_kinds(char **report)
 {
     *report = NULL;
-    unsigned long lost = kua__json_lost();
     json_t *list = json_array();
-    for (size_t i = 0; kua__rec_all[i]; i++) {
-        json_array_append_new(list, describe(kua__rec_all[i]->name, kua__rec_all[i]->summary,
-                                             kua__rec_all[i]->settings));
+    kua_status st = KUA_OK;
+    for (size_t i = 0; !st && kua__rec_all[i]; i++) {
+        const kua__rec_ops *ops = kua__rec_all[i];
+        st = describe(list, ops->name, ops->summary, ops->settings);
     }
-    return report_whole(list, lost, report);
+    return report_list(list, st, report);
 }
 
 kua_status kua_strategies(char **report)
 {
     *report = NULL;
-    unsigned long lost = kua__json_lost();
     json_t *list = json_array();
-    for (size_t i = 0; kua__strategy_all[i]; i++) {
-        json_array_append_new(list,
-                              describe(kua__strategy_all[i]->name, kua__strategy_all[i]->summary,
-                                       kua__strategy_all[i]->settings));
+    kua_status st = KUA_OK;
+    for (size_t i = 0; !st && kua__strategy_all[i]; i++) {
+        const kua__strategy *strategy = kua__strategy_all[i];
+        st = describe(list, strategy->name, strategy->summary, strategy->settings);
     }
-    return report_whole(list, lost, report);
+    return report_list(list, st, report);
 }
 
 static kua_status unknown(const char *what, const char *name, char *(*names)(void))
@@ -94,7 +96,7 @@ static kua_status model_report(const kua__model *model, char **report)
     json_object_del(all, "record");
     json_object_update(all, record);
     json_decref(record);
-    return report_whole(all, lost, report);
+    return report_list(all, kua__json_whole(lost, "a report"), report);
 }
 
 /* ---- train ---- */
@@ -129,16 +131,20 @@ kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **repor
 static kua_status own_settings(const kua__rec_ops *ops, const json_t *given, json_t **out)
 {
     unsigned long lost = kua__json_lost();
-    json_t *known = json_loads(ops->settings, 0, NULL), *own = json_object(), *value;
+    json_t *known = NULL, *own = json_object(), *value;
     const char *key;
+    *out = NULL;
+    kua_status st = kua__json_parse(ops->name, ops->settings, strlen(ops->settings), &known);
     json_object_foreach((json_t *)given, key, value)
     {
         if (json_object_get(known, key)) json_object_set(own, key, value);
     }
     json_decref(known);
-    kua_status st = kua__json_whole(lost, "settings");
-    if (st) json_decref(own);
-    *out = st ? NULL : own;
+    if (!st) st = kua__json_whole(lost, "settings");
+    if (st)
+        json_decref(own);
+    else
+        *out = own;
     return st;
 }
 
@@ -247,11 +253,12 @@ static kua_status judge(kua_workspace *ws, const kua__stage *stage, const kua_tr
 static kua_status check_settings(const kua__recipe *recipe, const json_t *given)
 {
     unsigned long lost = kua__json_lost();
-    json_t *known = json_loads(recipe->ops->settings, 0, NULL),
-           *added = json_loads(recipe->strategy->settings, 0, NULL), *value;
-    const char *key;
-    json_object_update(known, added);
-    kua_status st = kua__json_whole(lost, "settings");
+    const char *own = recipe->ops->settings, *more = recipe->strategy->settings, *key;
+    json_t *known = NULL, *added = NULL, *value;
+    kua_status st = kua__json_parse(recipe->ops->name, own, strlen(own), &known);
+    if (!st) st = kua__json_parse(recipe->strategy->name, more, strlen(more), &added);
+    if (!st) json_object_update(known, added);
+    if (!st) st = kua__json_whole(lost, "settings");
     json_object_foreach((json_t *)given, key, value)
     {
         if (!st && !json_object_get(known, key)) {
