@@ -55,7 +55,7 @@ char *kua__model_folder(const kua_workspace *ws, const char *name, int version, 
 kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
                            const kua__world *world, kua__rec **out)
 {
-    const kua__rec_ops *ops = kua__transfer_rec_find(model->kind);
+    const kua__rec_ops *ops = kua__rec_find(model->kind);
     if (!ops)
         return kua__fail(KUA_FORMAT, "model %s: kind '%s' is not known to this version",
                          model->name, model->kind);

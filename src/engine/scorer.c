@@ -15,7 +15,7 @@ static kua_status fit_anew(kua_workspace *ws, const kua__model *model, size_t k,
     uint64_t seed = (uint64_t)json_integer_value(json_object_get(json_array_get(seeds, k), "seed"));
     kua__recipe recipe = {
         .kind = model->kind,
-        .ops = kua__transfer_rec_find(model->kind),
+        .ops = kua__rec_find(model->kind),
         .strategy = *model->strategy ? kua__strategy_find(model->strategy) : NULL,
         .settings = model->settings,
     };
