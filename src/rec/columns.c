@@ -132,7 +132,7 @@ static void number_places(sparse *s)
         s->place_of[s->problem->order[p]] = p;
     for (size_t k = 0; k < s->nonzeros; k++)
         s->row[k] = s->place_of[s->row[k]];
-    for (size_t k = 0; k < s->n1; k++)
+    for (size_t k = 0; s->row && k < s->n1; k++) /* NULL: no row met another */
         qsort(s->row + s->at[k], s->at[k + 1] - s->at[k], sizeof(*s->row), by_number);
 }
 
