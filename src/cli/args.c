@@ -60,6 +60,7 @@ static bool parse_option(const cli_command *command, int argc, char **argv, int 
     }
     const char *value = option_value(argc, argv, i);
     if (!value) return complain(command, "a value is missing behind", arg), false;
+    if (!*value) return complain(command, "an empty value is given to", arg), false;
     if (threads) return set_threads(command, value);
     if (command->options[option].type != CLI_SET) {
         out->value[option] = value;
@@ -76,13 +77,15 @@ bool cli_parse(const cli_command *command, int argc, char **argv, cli_args *out)
     for (int i = 0; i < argc; i++) {
         if (argv[i][0] == '-' && argv[i][1]) {
             if (!parse_option(command, argc, argv, &i, out)) return false;
+        } else if (!*argv[i]) {
+            return complain(command, "an argument is empty:", argv[i]), false;
         } else if (out->n_words == command->max_words) {
             return complain(command, "one argument too many:", argv[i]), false;
         } else {
             out->word[out->n_words++] = argv[i];
         }
     }
-    if (out->n_words < command->min_words) {
+    if (out->n_words < command->min_words && !cli_flag(out, "--list")) {
         fprintf(stderr, "kua %s: an argument is missing\nusage: kua %s %s\n", command->name,
                 command->name, command->usage);
         return false;

@@ -43,6 +43,7 @@ typedef struct cli_command {
     int min_words, max_words;  /* positional arguments */
     const cli_option *options; /* ends with a NULL name */
     int (*run)(const cli_args *args);
+    const char *interrupted; /* what the same command does after Ctrl-C; NULL: it starts anew */
 } cli_command;
 
 /* What stood on the command line, checked against the command's options. */

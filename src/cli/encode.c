@@ -62,6 +62,7 @@ const cli_command cli_encode = {
     1,
     encode_options,
     run_encode,
+    "encodes anew, since no vectors were written",
 };
 
 /* ---- tokenize ---- */

@@ -7,11 +7,9 @@
 #include "cli/cli.h"
 
 /* Details of --help: every kind (or strategy) with its settings, as the library describes them. */
-static void print_kinds(kua_status (*list)(char **))
+static void show_kinds(const json_t *kinds)
 {
-    char *text = NULL;
-    if (list(&text)) return;
-    json_t *kinds = json_loads(text, 0, NULL), *kind, *setting;
+    json_t *kind, *setting;
     size_t i;
     const char *key;
     json_array_foreach(kinds, i, kind)
@@ -25,8 +23,13 @@ static void print_kinds(kua_status (*list)(char **))
             free(fallback);
         }
     }
-    json_decref(kinds);
-    kua_text_free(text);
+}
+
+static int list_kinds(const cli_args *args, kua_status (*list)(char **))
+{
+    char *text = NULL;
+    kua_status st = list(&text);
+    return cli_report(args, st, text, show_kinds);
 }
 
 static void show_model(const json_t *report)
@@ -74,7 +77,7 @@ static kua_status train_job(kua_workspace *ws, const void *options, char **repor
 
 static int run_train(const cli_args *args)
 {
-    if (cli_flag(args, "--list")) return print_kinds(kua_kinds), CLI_OK;
+    if (cli_flag(args, "--list")) return list_kinds(args, kua_kinds);
     fit_words words;
     kua_train_options o = {.domain = cli_required(args, "--domain"),
                            .split = cli_text(args, "--split")};
@@ -111,11 +114,12 @@ const cli_command cli_train = {
     "looked at. Interrupted training goes on where it stopped when the same command is run again.",
     "  kua train myshop --domain beauty --model sequence --name seq --seed 1\n"
     "  kua train myshop --domain beauty --model itemknn --name knn --set neighbours=20\n  kua "
-    "train myshop --list",
+    "train --list",
     1,
     1,
     train_options,
     run_train,
+    "goes on (a sequence model after its last finished epoch)",
 };
 
 /* ---- transfer ---- */
@@ -133,7 +137,7 @@ static kua_status transfer_job(kua_workspace *ws, const void *options, char **re
 
 static int run_transfer(const cli_args *args)
 {
-    if (cli_flag(args, "--list")) return print_kinds(kua_strategies), CLI_OK;
+    if (cli_flag(args, "--list")) return list_kinds(args, kua_strategies);
     fit_words words;
     kua_transfer_options o = {.sources = cli_required(args, "--source"),
                               .split = cli_text(args, "--split")};
@@ -177,6 +181,7 @@ const cli_command cli_transfer = {
     1,
     transfer_options,
     run_transfer,
+    "goes on (a sequence model after its last finished epoch)",
 };
 
 /* ---- models ---- */
@@ -188,11 +193,16 @@ static void show_models(const json_t *models)
     if (!json_array_size(models)) printf("no models yet; kua train makes one\n");
     json_array_foreach(models, i, m)
     {
-        printf("%s %-22s v%-3.0f %-12s %-20s %s  valid ndcg@10 %.4f\n",
+        double valid =
+            cli_real(json_object_get(json_object_get(m, "record"), "metrics"), "ndcg@10");
+        printf("%s %-22s v%-3.0f %-12s %-20s %s",
                json_is_true(json_object_get(m, "published")) ? "*" : " ", cli_string(m, "name"),
                cli_real(m, "version"), cli_string(m, "kind"), cli_string(m, "domain"),
-               cli_string(m, "created"),
-               cli_real(json_object_get(json_object_get(m, "record"), "metrics"), "ndcg@10"));
+               cli_string(m, "created"));
+        if (isnan(valid)) /* a model of the sources is chosen on them */
+            printf("\n");
+        else
+            printf("  valid ndcg@10 %.4f\n", valid);
     }
 }
 

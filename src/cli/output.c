@@ -26,6 +26,7 @@ static struct {
     bool quiet, terminal, drawn;
     char stage[64];
     double since, last;
+    const char *interrupted; /* cli_command's */
     uint64_t first; /* units that were done when the stage was first seen: a resumed job's rate is
                        of this run */
 } bar;
@@ -105,6 +106,7 @@ const kua_monitor *cli_monitor(const cli_args *args)
 {
     static const kua_monitor monitor = {.progress = on_progress, .log = on_log};
     bar.quiet = args->quiet;
+    bar.interrupted = args->command->interrupted;
     bar.terminal = isatty(STDERR_FILENO) == 1;
     struct sigaction act = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &act, NULL);
@@ -119,7 +121,8 @@ int cli_fail(kua_status status)
     if (bar.drawn && bar.terminal) fputc('\n', stderr);
     bar.drawn = false;
     if (status == KUA_CANCELED) {
-        fprintf(stderr, "kua: interrupted; run the same command again to go on\n");
+        fprintf(stderr, "kua: interrupted; the same command %s\n",
+                bar.interrupted ? bar.interrupted : "starts it anew");
         return CLI_INTERRUPTED;
     }
     fprintf(stderr, "kua: %s\n", kua_error_message());

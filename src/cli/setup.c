@@ -120,7 +120,9 @@ static const cli_option import_options[] = {
     {"--users", CLI_TEXT, "FILE", "users"},
     {"--map", CLI_TEXT, "FILE", "JSON that names the columns; see docs/FORMATS.md"},
     {"--split", CLI_TEXT, "F,F,F", "train=F,valid=F,test=F: a given split, in place of --events"},
-    {"--set", CLI_SET, "K=V", "max_bad_share, k_core, max_events_per_hour, unknown_items"},
+    {"--set", CLI_SET, "K=V",
+     "max_bad_share, unknown_items, duplicates, bot_events_per_hour, bot_events_per_day, k_core, "
+     "latest_time"},
     {0},
 };
 
@@ -137,6 +139,7 @@ const cli_command cli_import = {
     1,
     import_options,
     run_import,
+    "imports the files anew, since nothing of them was kept",
 };
 
 /* ---- inspect ---- */

@@ -1,4 +1,5 @@
 /* use.c - the commands that use models: eval, recommend, similar, report. */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,10 +219,11 @@ static const cli_option recommend_options[] = {
 
 const cli_command cli_recommend = {
     "recommend",
-    "WS --model M --user U [--domain NAME] [-n 10]",
+    "WS --user U (--model M | --domain NAME) [-n 10]",
     "the best items of a category for a user",
     NULL,
-    "  kua recommend myshop --model beauty-ft --user A1YJEY40YUW4SE -n 10",
+    "  kua recommend myshop --model beauty-ft --user A1YJEY40YUW4SE -n 10\n  kua recommend myshop "
+    "--domain beauty --user A1YJEY40YUW4SE   (the published model's)",
     1,
     1,
     recommend_options,
@@ -278,7 +280,7 @@ static char *read_text(const char *path)
     json_error_t error;
     json_t *json = file ? json_loadf(file, 0, &error) : NULL;
     if (!file)
-        perror(path);
+        fprintf(stderr, "kua report: %s: %s\n", path, strerror(errno));
     else if (!json)
         fprintf(stderr, "kua report: %s:%d: %s\n", path, error.line, error.text);
     if (file) fclose(file);
@@ -311,7 +313,8 @@ static int run_report(const cli_args *args)
 static const cli_option report_options[] = {
     {"--domain", CLI_TEXT, "NAME", "the category that was transferred to"},
     {"--tables", CLI_TEXT, "FILE",
-     "JSON of {\"tables\": [results of kua eval --json], \"users\": [ids]}"},
+     "JSON of {\"tables\": [results of kua eval --json], \"users\": [ids of examples], "
+     "\"scaling\": result of tools/scaling}"},
     {"--out", CLI_TEXT, "FILE", "the HTML file to write"},
     {0},
 };

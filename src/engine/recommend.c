@@ -48,6 +48,10 @@ static kua_status open_named(kua_workspace *ws, const kua_recommend_options *o, 
         return kua__fail(KUA_INVALID,
                          "recommend: give a model, or a domain with a published model");
     json_t *row = NULL;
+    const kua__shop *shop = NULL;
+    uint32_t number = 0;
+    KUA__TRY(kua__engine_shop(ws, &shop));
+    KUA__TRY(kua__shop_domain(shop, o->domain, &number));
     KUA__TRY(kua__store_published(ws->store, o->domain, &row));
     kua_status st = kua__model_open(ws, json_string_value(json_object_get(row, "name")),
                                     (int)json_integer_value(json_object_get(row, "version")), out);

@@ -350,22 +350,47 @@ static void add_head(gathering *g)
         json_object_set(g->data, "scaling", json_object_get(g->input, "scaling"));
 }
 
+/* The page leaves out what is missing, so a member of another kind would be passed over in silence.
+ */
+static kua_status parse_input(const char *text, json_t **out)
+{
+    static const char *const lists[] = {"tables", "users", "cost"};
+    KUA__TRY(kua__json_parse("report tables", text, strlen(text), out));
+    if (!json_is_object(*out))
+        return kua__fail(KUA_FORMAT, "report tables: expected a JSON object {\"tables\": [..]}");
+    for (size_t i = 0; i < KUA__COUNT(lists); i++) {
+        const json_t *list = json_object_get(*out, lists[i]);
+        if (list && !json_is_array(list))
+            return kua__fail(KUA_FORMAT, "report tables: %s is not a list", lists[i]);
+    }
+    json_t *user;
+    size_t k;
+    json_array_foreach(json_object_get(*out, "users"), k, user)
+    {
+        if (!json_is_string(user))
+            return kua__fail(KUA_FORMAT, "report tables: users: element %zu is not a text", k);
+    }
+    const json_t *scaling = json_object_get(*out, "scaling");
+    return !scaling || json_is_array(json_object_get(scaling, "steps"))
+               ? KUA_OK
+               : kua__fail(KUA_FORMAT, "report tables: scaling has no list of steps");
+}
+
 kua_status kua_report(kua_workspace *ws, const char *domain, const char *tables,
                       const char *out_file)
 {
     json_t *input = NULL;
-    KUA__TRY(kua__json_parse("report tables", tables ? tables : "{}",
-                             strlen(tables ? tables : "{}"), &input));
+    kua_status st = parse_input(tables ? tables : "{}", &input);
     gathering g = {
         .ws = ws, .domain = domain, .input = input, .names = json_array(), .data = json_object()};
     uint32_t number = 0;
-    kua_status st = kua__engine_shop(ws, &g.shop);
+    if (!st) st = kua__engine_shop(ws, &g.shop);
     if (!st) st = kua__shop_domain(g.shop, domain, &number);
-    collect_names(&g);
+    if (!st) collect_names(&g);
     if (!st) st = add_models(&g);
     if (!st) st = add_data(&g);
     if (!st) st = add_examples(&g);
-    add_head(&g);
+    if (!st) add_head(&g);
     if (!st) st = kua__report_write(out_file, g.data);
     json_decref(g.names);
     json_decref(g.roles);

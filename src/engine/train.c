@@ -283,7 +283,9 @@ static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o,
     kua__recipe reference = {.kind = "sequence", .ops = ops, .settings = settings};
     KUA__TRY(kua__stage_open(ws, o->target, o->sources, o->split, &stage));
     kua__rec *source = NULL;
-    kua_status st = check_settings(recipe, settings);
+    kua_status st = stage.n_sources ? check_settings(recipe, settings)
+                                    : kua__fail(KUA_INVALID, "transfer: no source is named in '%s'",
+                                                o->sources);
     bool any =
         recipe->ops != ops; /* a strategy that trains no sequence model has no settings for one */
     if (!st) st = target_only(ws, &stage, &reference, any, seed, seeds, &base);

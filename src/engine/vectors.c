@@ -340,7 +340,7 @@ kua_status kua_model_folder(const char *model, char **folder)
     if (kua__exists(*folder)) return KUA_OK;
     kua_status st = kua__fail(KUA_NOTFOUND,
                               "model '%s': neither a folder with config.json nor in the model "
-                              "cache (%s); make fetch gets minilm-l6",
+                              "cache (%s); tools/fetch model gets minilm-l6",
                               model, *folder);
     kua__free(*folder);
     *folder = NULL;

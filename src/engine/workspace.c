@@ -152,8 +152,15 @@ kua_status kua_models(kua_workspace *ws, const char *name, char **report)
 {
     if (report) *report = NULL;
     json_t *json = NULL;
-    KUA__TRY(kua__store_models(ws->store, name, &json));
-    return kua__engine_report(json, report);
+    kua_status st = kua__store_models(ws->store, name, &json);
+    if (!st && name && !json_array_size(json)) {
+        json_t *row = NULL;
+        st = kua__store_model_get(ws->store, name, 0, &row); /* says that there is none */
+        json_decref(row);
+    }
+    if (!st) return kua__engine_report(json, report);
+    json_decref(json);
+    return st;
 }
 
 kua_status kua_publish(kua_workspace *ws, const char *name, int version, char **report)

@@ -61,6 +61,16 @@ expect_fail "stranger" "$KUA" report "$ws" --quiet --domain care --tables "$work
 [ ! -e "$work/none.html" ] || fail "a failed report left a file"
 
 expect_fail "no such user|nobody" "$KUA" recommend "$ws" --domain care --user stranger
+expect_fail "nowhere.*home" "$KUA" recommend "$ws" --domain nowhere --user u7
+expect_fail "published.*home" "$KUA" recommend "$ws" --domain home --user u7
+expect_fail "nothing.*not found" "$KUA" models "$ws" show nothing
+expect_fail "expected.*object" "$KUA" report "$ws" --domain care --out "$work/none.html" --tables <(echo '[1]')
+expect_fail "users" "$KUA" report "$ws" --domain care --out "$work/none.html" --tables <(echo '{"users": "u7"}')
+expect_fail "empty" "$KUA" transfer "$ws" --source "" --target care --strategy frozen --name x
+expect_fail "empty" "$KUA" init ""
+expect_fail "garbage.*date" "$KUA" train "$ws" --domain care --model ease --name x --split time=garbage
+"$KUA" train --list --json | jq -e 'map(.name) | index("sequence")' >/dev/null || fail "train --list --json"
+"$KUA" models "$ws" | grep -q nan && fail "models shows a number that is none"
 expect_fail "not.*(found|model)" "$KUA" eval "$ws" --model nothing
 expect_fail "expected.*(leave-one-out|time)" "$KUA" train "$ws" --domain care --model ease --name x --split sideways
 expect_fail "home" "$KUA" train "$ws" --domain nowhere --model ease --name x
