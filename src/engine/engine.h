@@ -111,6 +111,8 @@ typedef struct kua__recipe {
     const struct kua__strategy *strategy; /* NULL: none */
     const json_t *settings;               /* as given; NULL: none */
     const kua__rec *source;               /* model of the sources, where the strategy needs one */
+    const json_t *before;   /* facts of another seed's fit, or of target-only's: what it chose for
+                               the partners need not be sought again; NULL: none */
     const char *checkpoint; /* file from which an interrupted fit goes on; NULL: none */
 } kua__recipe;
 

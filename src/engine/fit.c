@@ -57,6 +57,23 @@ static kua_status chosen_settings(const json_t *given, const json_t *facts, json
     return st;
 }
 
+/* Settings as given; for partners, what an earlier fit on the same data chose. */
+static kua_status first_settings(const kua__recipe *recipe, json_t **out)
+{
+    static const char key[] = "partner_settings";
+    const json_t *given = recipe->settings;
+    json_t *chosen = json_object_get(json_object_get(recipe->before, "chosen"), key);
+    unsigned long lost = kua__json_lost();
+    *out = given ? kua__json_copy(given) : json_object();
+    if (chosen && !json_object_get(given, key)) json_object_set(*out, key, chosen);
+    kua_status st = kua__json_whole(lost, "a model's settings");
+    if (st) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
 static bool needs_final_fit(const kua__stage *stage)
 {
     return stage->side[0].split.kind == KUA__SPLIT_TIME;
@@ -83,7 +100,10 @@ kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, u
     kua__world choosing = kua__stage_choosing(stage, seed), final = kua__stage_final(stage, seed);
     const kua__log *log = choosing.train.log;
     KUA__TRY(kua__leak_check(&final, log, &stage->side[0].split, KUA__PART_TEST));
-    kua_status st = fit_once(recipe, &choosing, recipe->settings, monitor, &out->rec);
+    json_t *settings = NULL;
+    KUA__TRY(first_settings(recipe, &settings));
+    kua_status st = fit_once(recipe, &choosing, settings, monitor, &out->rec);
+    json_decref(settings);
     if (!st) {
         assert(out->rec->facts);
         out->facts = json_incref(out->rec->facts);
@@ -182,6 +202,7 @@ static kua_status fit_seeds(kua_workspace *ws, const kua__stage *stage, const ku
         char *checkpoint = NULL;
         st = kua__engine_checkpoint(ws, name, seed + k, &checkpoint);
         own.checkpoint = checkpoint;
+        if (k > 0) own.before = json_object_get(json_array_get(seeds, k - 1), "facts");
         if (!st)
             st =
                 kua__engine_fit(stage, &own, seed + k, has_set ? &set : NULL, ws->monitor, &fitted);

@@ -296,6 +296,10 @@ static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o,
     json_decref(own);
     kua__recipe moved = *recipe;
     moved.source = source;
+    if (recipe->ops == ops)
+        moved.before = json_object_get(
+            json_array_get(json_object_get(json_object_get(base.row, "record"), "seeds"), 0),
+            "facts");
     json_t *extra = json_pack("{s:s}", "sources", o->sources ? o->sources : "");
     if (!st && !extra) st = kua__fail_nomem(0, "a model's record");
     if (!st) {

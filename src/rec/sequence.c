@@ -56,6 +56,7 @@ static const char SETTINGS[] =
     "\"tau\": [0.07, \"temperature of the cosine\"],"
     "\"input_scale\": [8.0, \"factor on item vectors at the input\"],"
     "\"id_std\": [0.02, \"deviation of id vectors at the start\"],"
+    "\"id_evidence\": [5, \"an id counts n / (n + this), for n events; without text it is whole\"],"
     "\"epochs\": [40, \"at most\"],"
     "\"blind_epochs\": [12, \"where there are no validation events\"],"
     "\"patience\": [6, \"epochs without a better validation before stopping\"],"

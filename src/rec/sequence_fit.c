@@ -292,6 +292,23 @@ static kua_status tell_facts(kua__run *r)
     return failed ? kua__fail_nomem(1, "facts about training") : tell_chosen(r);
 }
 
+/* n / (n + id_evidence), for n training events; 1 where ids are all there is. */
+static kua_status count_evidence(const kua__run *r, size_t d, float **out)
+{
+    const kua__cut *cut = r->domain[d].train;
+    const kua__log *log = cut->log;
+    float prior = r->s->whitening.k ? r->s->options.id_evidence : 0;
+    KUA__TRY(KUA__NEW_ZEROED(out, log->n_items, "item counts"));
+    float *evidence = *out;
+    for (size_t u = 0; u < log->n_users; u++) {
+        for (size_t i = log->user_at[u]; i < cut->end[u]; i++)
+            evidence[log->item[i]] += 1;
+    }
+    for (size_t i = 0; i < log->n_items; i++)
+        evidence[i] = prior > 0 ? evidence[i] / (evidence[i] + prior) : 1;
+    return KUA_OK;
+}
+
 static kua_status make_items(kua__run *r)
 {
     kua__sequence *s = r->s;
@@ -306,6 +323,7 @@ static kua_status make_items(kua__run *r)
         if (s->options.use_ids || !s->whitening.k)
             KUA__TRY(kua__params_add_table(&s->params, name, items->n, s->options.dim,
                                            s->options.id_std, &r->rng, &items->ids));
+        KUA__TRY(count_evidence(r, d, &items->evidence));
         snprintf(name, sizeof(name), "domain%zu", d);
         KUA__TRY(kua__params_add(&s->params, name, 1, s->options.dim, KUA__INIT_ZEROS, 0, &r->rng,
                                  &items->domain));
@@ -400,6 +418,7 @@ kua_status kua__sequence_train(kua__sequence *s, const kua__sequence_domain *dom
     if (!st) st = has_validation(&r) ? train_watched(&r) : train_blind(&r);
     if (!st) st = make_ready(&r);
     if (!st) st = tell_facts(&r);
+    if (!st) kua__partners_drop_idle(s);
     if (!st) kua__run_forget(&r);
     fit_release(&r);
     return st;

@@ -138,6 +138,5 @@ kua_status kua__run_choose_mixture(kua__run *r, const kua__run_tables *tables)
         for (size_t p = 0; p < r->s->n_partners; p++)
             KUA__TRY(settle(r, tables, p, &changed));
     }
-    kua__partners_drop_idle(r->s);
     return KUA_OK;
 }

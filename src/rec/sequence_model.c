@@ -103,6 +103,7 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
         {"tau", 1e-3, 100, NULL, &o->tau},
         {"input_scale", 0, 1000, NULL, &o->input_scale},
         {"id_std", 0, 10, NULL, &o->id_std},
+        {"id_evidence", 0, 1e6, NULL, &o->id_evidence},
     };
     KUA__TRY(read_fields(settings, fields, KUA__COUNT(fields)));
     KUA__TRY(ranged(settings, "repeat_weight", -1, 1e6, &o->repeat.weight));
@@ -163,8 +164,10 @@ void kua__sequence_free(kua__rec *rec)
 {
     kua__sequence *s = (kua__sequence *)rec;
     if (!s) return;
-    for (size_t d = 0; d < s->n_domains; d++)
+    for (size_t d = 0; d < s->n_domains; d++) {
         kua__free(s->items[d].text);
+        kua__free(s->items[d].evidence);
+    }
     kua__free(s->items);
     kua__free(s->layer);
     kua__params_release(&s->params);
@@ -305,10 +308,25 @@ static kua__var *text_of(kua__tape *t, const kua__sequence *s, const kua__sequen
     return items->text ? kua__input(t, items->n, s->whitening.k, items->text) : NULL;
 }
 
+/* An id is a residual that grows with evidence: what is hardly known is what its text says. */
+static kua__var *ids_of(kua__tape *t, const kua__sequence_items *items)
+{
+    kua__var *ids = kua__use(t, items->ids);
+    return ids ? kua__mul_col(t, ids, kua__input(t, items->n, 1, items->evidence)) : NULL;
+}
+
+static kua__var *ids_of_tokens(kua__tape *t, const kua__sequence_items *items,
+                               const uint32_t *token, size_t n)
+{
+    kua__var *ids = kua__gather_rows(t, kua__use(t, items->ids), token, n);
+    kua__var *evidence = ids ? kua__input(t, items->n, 1, items->evidence) : NULL;
+    return ids ? kua__mul_col(t, ids, kua__gather_rows(t, evidence, token, n)) : NULL;
+}
+
 kua__var *kua__sequence_table(kua__tape *t, const kua__sequence *s, size_t d)
 {
     const kua__sequence_items *items = &s->items[d];
-    return item_vectors(t, s, text_of(t, s, items), kua__use(t, items->ids));
+    return item_vectors(t, s, text_of(t, s, items), ids_of(t, items));
 }
 
 kua__var *kua__sequence_rows(kua__tape *t, const kua__sequence *s, size_t d, const uint32_t *token,
@@ -316,8 +334,7 @@ kua__var *kua__sequence_rows(kua__tape *t, const kua__sequence *s, size_t d, con
 {
     const kua__sequence_items *items = &s->items[d];
     kua__var *text = kua__gather_rows(t, text_of(t, s, items), token, n);
-    kua__var *ids = kua__gather_rows(t, kua__use(t, items->ids), token, n);
-    return item_vectors(t, s, text, ids);
+    return item_vectors(t, s, text, ids_of_tokens(t, items, token, n));
 }
 
 kua__var *kua__sequence_inputs(kua__tape *t, const kua__sequence *s, size_t d,

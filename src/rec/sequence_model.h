@@ -11,7 +11,7 @@ typedef struct kua__sequence_options {
     size_t epochs, blind_epochs, patience, batch_tokens, epoch_tokens, warmup, valid_users;
     int64_t negatives; /* < 0: as the number of items asks */
     float dropout, text_dropout, lr, body_lr, weight_decay, beta2, clip, tau, input_scale, id_std,
-        averaging;
+        id_evidence, averaging;
     struct kua__repeat_term {
         double weight, half_life, decay, power; /* < 0: to be chosen on validation */
     } repeat;
@@ -31,6 +31,7 @@ typedef struct kua__sequence_items {
     size_t n;
     float *text;        /* [n, k] whitened; NULL: no text */
     kua__param *ids;    /* [n, dim]; NULL: no ids */
+    float *evidence;    /* [n] what an id counts: n / (n + id_evidence), for n events */
     kua__param *domain; /* [1, dim] added to all of them at the input */
 } kua__sequence_items;
 

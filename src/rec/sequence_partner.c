@@ -21,7 +21,7 @@
 #include "rec/sequence_model.h"
 #include "tensor/kernels.h"
 
-static const char usual[] = "itemknn,userknn,ease,textknn,popularity", across[] = "crossknn";
+static const char usual[] = "itemknn,textknn,userknn,popularity", across[] = "crossknn";
 
 /* ---- which ---- */
 
