@@ -444,6 +444,7 @@ static void a_bad_order_changes_nothing(void **state)
     } moves[] = {
         {{"home", "care", "magic", "x"}, KUA_INVALID, "no strategy 'magic'; there is: target-only"},
         {{"care", "care", "crossknn", "x"}, KUA_INVALID, "named twice"},
+        {{"", "care", "frozen", "x"}, KUA_INVALID, "no source is named"},
         {{"home,", "care", "crossknn", "x"}, KUA_NOTFOUND, ""},
         {{"home", "care", "crossknn", "a b"}, KUA_INVALID, "model name 'a b'"},
         {{"home", "care", "crossknn", "x", .settings = "{\"shrnk\": 1}"}, KUA_INVALID, "'shrnk'"},
