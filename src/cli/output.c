@@ -138,7 +138,10 @@ int cli_open(const cli_args *args, kua_workspace **ws)
 int cli_report(const cli_args *args, kua_status status, char *report,
                void (*show)(const json_t *report))
 {
-    if (status) return cli_fail(status);
+    if (status) {
+        kua_text_free(report);
+        return cli_fail(status);
+    }
     if (!report) {
         fprintf(stderr, "kua: out of memory for a report\n");
         return CLI_FAILED;
