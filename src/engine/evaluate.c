@@ -195,5 +195,7 @@ kua_status kua_evaluate(kua_workspace *ws, const kua_evaluate_options *o, char *
         st = run_row(&e, &e.row[i]);
     if (!st) st = make_table(&e, &table);
     evaluation_release(&e);
-    return st ? st : kua__engine_report(table, report);
+    if (!st) return kua__engine_report(table, report);
+    json_decref(table);
+    return st;
 }
