@@ -20,6 +20,8 @@
 #include "tensor/gemm.h"
 #include "tensor/safetensors.h"
 
+static const double WHITENING = 0.5;
+
 enum { FORMAT = 2, QUERIES = 256 /* encoded at a time */ };
 
 static const char SETTINGS[] =
@@ -87,29 +89,33 @@ static kua__sequence_domain domain_of(const kua__world *world)
                                   .n_sources = world->n_sources};
 }
 
-/* The domains whose vectors the whitening is learned from: the target and all sources that have
- * vectors of the same length. */
-static size_t whitening_domains(const kua__world *world, kua__sequence_domain *out)
+static void add_vectors(const kua__side *side, const kua__cut *cut, size_t dim, kua__vectors *lists,
+                        size_t *n)
 {
-    size_t n = 0;
-    out[n++] = domain_of(world);
-    for (size_t i = 0; i < world->n_sources; i++) {
-        const kua__source *source = &world->sources[i];
-        if (!source->side.vector || source->side.dim != world->side.dim) continue;
-        out[n++] = (kua__sequence_domain){
-            .side = &source->side, .train = &source->cut, .valid = &source->cut};
-    }
-    return n;
+    if (side->vector && side->dim == dim)
+        lists[(*n)++] = (kua__vectors){side->vector, cut->log->n_items};
 }
 
+/* The whitening belongs to the body: a transferred adaptor needs the statistics that it was trained
+ * with. */
+static kua_status learn_whitening(kua__sequence *s, const kua__vectors *lists, size_t n, size_t dim)
+{
+    if (!s->options.use_text || n == 0) return KUA_OK;
+    KUA__TRY(kua__whitening_fit(&s->whitening, lists, n, dim, s->options.text_dim, WHITENING));
+    return kua__whitening_to_unit(&s->whitening, lists, n);
+}
+
+/* From the target's vectors and those of all sources. */
 static kua_status fit_whitening(kua__sequence *s, const kua__world *world)
 {
-    if (!s->options.use_text || !world->side.vector) return KUA_OK;
-    kua__sequence_domain *domains = NULL;
-    KUA__TRY(KUA__NEW_ARRAY(&domains, world->n_sources + 1, "domains"));
-    size_t n = whitening_domains(world, domains);
-    kua_status st = kua__whitening_fit(&s->whitening, domains, n, s->options.text_dim);
-    kua__free(domains);
+    size_t n = 0, dim = world->side.dim;
+    kua__vectors *lists = NULL;
+    KUA__TRY(KUA__NEW_ARRAY(&lists, 1 + world->n_sources, "domains"));
+    add_vectors(&world->side, &world->train, dim, lists, &n);
+    for (size_t i = 0; n && i < world->n_sources; i++)
+        add_vectors(&world->sources[i].side, &world->sources[i].cut, dim, lists, &n);
+    kua_status st = learn_whitening(s, lists, n, dim);
+    kua__free(lists);
     return st;
 }
 
@@ -125,12 +131,18 @@ static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor 
     return kua__sequence_train(s, &domain, 1, world->seed, world->checkpoint, monitor);
 }
 
-static bool all_have_vectors(const kua__sequence_domain *domains, size_t n)
+/* From all domains, where each of them has vectors. */
+static kua_status pretrain_whitening(kua__sequence *s, const kua__sequence_domain *domains,
+                                     size_t n)
 {
-    for (size_t d = 0; d < n; d++) {
-        if (!domains[d].side->vector || domains[d].side->dim != domains[0].side->dim) return false;
-    }
-    return true;
+    size_t have = 0, dim = domains[0].side->dim;
+    kua__vectors *lists = NULL;
+    KUA__TRY(KUA__NEW_ARRAY(&lists, n, "domains"));
+    for (size_t d = 0; d < n; d++)
+        add_vectors(domains[d].side, domains[d].train, dim, lists, &have);
+    kua_status st = have == n ? learn_whitening(s, lists, n, dim) : KUA_OK;
+    kua__free(lists);
+    return st;
 }
 
 kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
@@ -142,9 +154,7 @@ kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
     kua__rng rng = kua__rng_make(seed, 1);
     *out = NULL;
     KUA__TRY(kua__sequence_new(settings, &s));
-    kua_status st = KUA_OK;
-    if (s->options.use_text && all_have_vectors(domains, n))
-        st = kua__whitening_fit(&s->whitening, domains, n, s->options.text_dim);
+    kua_status st = pretrain_whitening(s, domains, n);
     if (!st) st = kua__sequence_make_body(s, &rng);
     if (!st) st = kua__sequence_train(s, domains, n, seed, checkpoint, monitor);
     if (st)

@@ -4,6 +4,7 @@
 
 #include "grad/grad.h"
 #include "rec/sequence.h"
+#include "rec/whitening.h"
 
 typedef struct kua__sequence_options {
     size_t dim, layers, heads, widening, maxlen, text_dim;
@@ -18,13 +19,6 @@ typedef struct kua__sequence_options {
 } kua__sequence_options;
 
 typedef struct kua__repeat_term kua__repeat_term;
-
-/* Text vectors become projection: basis (x - mean). Length of the mean row is 1. */
-typedef struct kua__whitening {
-    size_t dim, k; /* k == 0: no text */
-    float *mean;   /* [dim] */
-    float *basis;  /* [k, dim]: principal directions over the square root of their deviation */
-} kua__whitening;
 
 /* Everything a domain brings along. */
 typedef struct kua__sequence_items {
@@ -73,16 +67,6 @@ typedef struct kua__sequence {
     size_t n_partners;
     bool weights_given; /* by the settings; else they are to be chosen */
 } kua__sequence;
-
-/* ---- sequence_text.c ---- */
-
-/* Learns the whitening of all vectors of the domains, k components at most. */
-kua_status kua__whitening_fit(kua__whitening *w, const kua__sequence_domain *domains, size_t n,
-                              size_t k);
-kua_status kua__whitening_copy(kua__whitening *to, const kua__whitening *from);
-/* out[n, k] of vector[n, dim] */
-kua_status kua__whitening_apply(const kua__whitening *w, const float *vector, size_t n, float *out);
-void kua__whitening_release(kua__whitening *w);
 
 /* ---- sequence_model.c ---- */
 

@@ -17,10 +17,11 @@
 
 #include "rec/common.h"
 #include "rec/sequence_model.h"
+#include "rec/top.h"
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
 
-enum { TOP = 10, BLOCK = 128, ANSWERS_MAX = 64, HISTORY_MAX = 4096 };
+enum { BLOCK = 128, ANSWERS_MAX = 64, HISTORY_MAX = 4096 };
 
 typedef struct failure {
     kua_status status;
@@ -44,13 +45,6 @@ typedef struct block {
     double *all;            /* [BLOCK, n_mixes, n_terms] */
 } block;
 
-/* The TOP best items, best first. */
-typedef struct ranking {
-    uint32_t item[TOP];
-    float score[TOP];
-    size_t n;
-} ranking;
-
 /* Scratch of one thread. */
 typedef struct user_work {
     uint32_t item[HISTORY_MAX]; /* of the history, each once */
@@ -62,42 +56,13 @@ typedef struct user_work {
     float *more;              /* [n_terms, HISTORY_MAX] what each term adds */
 } user_work;
 
-/* Equal scores: the first one stays. */
-static inline void rank(ranking *r, uint32_t item, float score)
-{
-    if (r->n == TOP && score <= r->score[TOP - 1]) return;
-    size_t at = r->n < TOP ? r->n++ : TOP - 1;
-    for (; at > 0 && r->score[at - 1] < score; at--) {
-        r->item[at] = r->item[at - 1];
-        r->score[at] = r->score[at - 1];
-    }
-    r->item[at] = item;
-    r->score[at] = score;
-}
-
 static size_t distinct(const uint32_t *item, size_t n, uint32_t *out, size_t most)
 {
     size_t have = 0;
     for (size_t i = 0; i < n && have < most; i++) {
-        bool known = false;
-        for (size_t k = 0; k < have; k++)
-            known |= out[k] == item[i];
-        if (!known) out[have++] = item[i];
+        if (!kua__holds(out, have, item[i])) out[have++] = item[i];
     }
     return have;
-}
-
-static double ndcg_of(const ranking *r, const uint32_t *answer, size_t n)
-{
-    double gain = 0, ideal = 0;
-    for (size_t k = 0; k < r->n; k++) {
-        for (size_t a = 0; a < n; a++) {
-            if (r->item[k] == answer[a]) gain += 1 / log2((double)k + 2);
-        }
-    }
-    for (size_t k = 0; k < KUA__MIN(n, TOP); k++)
-        ideal += 1 / log2((double)k + 2);
-    return ideal > 0 ? gain / ideal : 0;
 }
 
 /* The distinct items of the history, newest first. */
@@ -158,35 +123,35 @@ static void mix_scores(const block *b, size_t i, size_t m, user_work *w)
 }
 
 /* All items but the history's, whose scores are moved aside. */
-static ranking rank_others(size_t n_items, user_work *w)
+static void rank_others(size_t n_items, user_work *w, kua__top *others)
 {
-    ranking others = {.n = 0};
     for (size_t k = 0; k < w->n; k++) {
         w->score[k] = w->row[w->item[k]];
         w->row[w->item[k]] = -FLT_MAX;
     }
-    for (uint32_t item = 0; item < n_items; item++)
-        rank(&others, item, w->row[item]);
-    return others;
+    kua__top_fill(others, w->row, n_items);
 }
 
 static void try_user(const block *b, size_t i, user_work *w)
 {
     const kua__sequence_trial *trial = b->trial;
     const kua__history *history = &b->query[i].target;
+    kua__top others;
     list_history(history, w);
     list_answers(b, i, w);
     list_bonuses(b, history, w);
     for (size_t m = 0; m < trial->n_mixes; m++) {
         size_t at = i * trial->n_mixes + m;
         mix_scores(b, i, m, w);
-        ranking others = rank_others(b->n_items, w);
-        b->fresh[at] = w->n_fresh > 0 ? ndcg_of(&others, w->answer, w->n_fresh) : NAN;
+        rank_others(b->n_items, w, &others);
+        b->fresh[at] =
+            w->n_fresh > 0 ? kua__top_ndcg(&others, w->answer, w->n_fresh, w->n_fresh) : NAN;
         for (size_t t = 0; t < trial->n_terms; t++) {
-            ranking all = others;
+            kua__top all = others;
             for (size_t k = 0; k < w->n; k++)
-                rank(&all, w->item[k], w->score[k] + w->more[t * HISTORY_MAX + k]);
-            b->all[at * trial->n_terms + t] = ndcg_of(&all, w->answer, w->n_answers);
+                kua__top_add(&all, w->item[k], w->score[k] + w->more[t * HISTORY_MAX + k]);
+            b->all[at * trial->n_terms + t] =
+                kua__top_ndcg(&all, w->answer, w->n_answers, w->n_answers);
         }
     }
 }

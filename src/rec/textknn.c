@@ -5,10 +5,8 @@
  *           V: the `components` main directions of the domain's text vectors
  *     score(user, j) = < sum over history i of weight(i) z_i , z_j >
  *
- * It needs no other buyers, so it is the row to beat for new items and new categories. Half
- * whitening (the square root of the deviation) takes away what all texts of a shop share without
- * blowing up noise. Vectors are projected block by block: memory is that of z, not of a second copy
- * of the texts' vectors.
+ * It needs no other buyers, so it is the row to beat for new items and new categories
+ * (rec/whitening.h says why the vectors are whitened).
  */
 #include <assert.h>
 #include <math.h>
@@ -16,11 +14,9 @@
 
 #include "rec/common.h"
 #include "rec/recommenders.h"
-#include "tensor/eigen.h"
+#include "rec/whitening.h"
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
-
-enum { ROWS = 1024 };
 
 typedef struct textknn {
     kua__simple base;
@@ -50,133 +46,23 @@ static kua_status create(const json_t *settings, kua__rec **out)
     return kua__simple_create(&kua__rec_textknn, sizeof(textknn), settings, out);
 }
 
-/* ---- whitening ---- */
-
-static bool has_text(const float *x, size_t dim)
-{
-    for (size_t c = 0; c < dim; c++) {
-        if (x[c] != 0) return true;
-    }
-    return false;
-}
-
-/* Scratch of one whitening: rows come in blocks. */
-typedef struct whitening {
-    const kua__side *side;
-    size_t n, dim, k;
-    float *mean;    /* [dim] */
-    float *block;   /* [ROWS, dim] rows of the domain minus the mean */
-    float *product; /* [dim, dim] */
-    float *basis;   /* [k, dim] main directions over their deviation to the power of whitening */
-    double *cov, *values, *vectors;
-} whitening;
-
-static kua_status find_mean(whitening *w)
-{
-    double *sum = NULL, counted = 0;
-    KUA__TRY(KUA__NEW_ZEROED(&sum, w->dim, "a mean"));
-    for (size_t i = 0; i < w->n; i++) {
-        const float *x = w->side->vector + i * w->dim;
-        counted += has_text(x, w->dim) ? 1 : 0;
-        for (size_t c = 0; c < w->dim; c++)
-            sum[c] += (double)x[c];
-    }
-    for (size_t c = 0; c < w->dim; c++)
-        w->mean[c] = (float)(sum[c] / KUA__MAX(counted, 1));
-    kua__free(sum);
-    return KUA_OK;
-}
-
-/* Rows first .. first + rows into w->block; rows without text stay 0. */
-static void centre(whitening *w, size_t first, size_t rows)
-{
-    for (size_t i = 0; i < rows; i++) {
-        const float *x = w->side->vector + (first + i) * w->dim;
-        bool some = has_text(x, w->dim);
-        for (size_t c = 0; c < w->dim; c++)
-            w->block[i * w->dim + c] = some ? x[c] - w->mean[c] : 0;
-    }
-}
-
-static kua_status find_covariance(whitening *w)
-{
-    size_t dim = w->dim;
-    memset(w->cov, 0, dim * dim * sizeof(*w->cov));
-    for (size_t first = 0; first < w->n; first += ROWS) {
-        size_t rows = KUA__MIN((size_t)ROWS, w->n - first);
-        centre(w, first, rows);
-        KUA__TRY(kua__gemm(true, false, dim, dim, rows, 1, w->block, dim, w->block, dim, 0,
-                           w->product, dim));
-        for (size_t i = 0; i < dim * dim; i++)
-            w->cov[i] += (double)w->product[i] / (double)w->n;
-    }
-    return KUA_OK;
-}
-
-static void make_basis(whitening *w, double power)
-{
-    for (size_t r = 0; r < w->k; r++) {
-        bool some = w->values[r] > 1e-9 * w->values[0];
-        double scale = some ? pow(w->values[r], -power / 2) : 0; /* values: squared deviations */
-        for (size_t c = 0; c < w->dim; c++)
-            w->basis[r * w->dim + c] = (float)(w->vectors[r * w->dim + c] * scale);
-    }
-}
-
-static kua_status project(whitening *w, float *z)
-{
-    const kua__kernels *kernels = kua__kernels_get();
-    size_t dim = w->dim, k = w->k;
-    for (size_t first = 0; first < w->n; first += ROWS) {
-        size_t rows = KUA__MIN((size_t)ROWS, w->n - first);
-        centre(w, first, rows);
-        KUA__TRY(kua__gemm(false, true, rows, k, dim, 1, w->block, dim, w->basis, dim, 0,
-                           z + first * k, k));
-    }
-    for (size_t i = 0; i < w->n; i++) {
-        float *row = z + i * k, square = kernels->dot(row, row, k);
-        kernels->scale(row, row, square > 0 ? 1 / sqrtf(square) : 0, k);
-    }
-    return KUA_OK;
-}
-
-static kua_status whitening_open(whitening *w)
-{
-    size_t dim = w->dim, rows = KUA__MIN(w->n, (size_t)ROWS);
-    KUA__TRY(KUA__NEW_ARRAY(&w->mean, dim, "a mean"));
-    KUA__TRY(KUA__NEW_ARRAY(&w->block, rows * dim, "item vectors"));
-    KUA__TRY(KUA__NEW_ARRAY(&w->product, dim * dim, "a covariance"));
-    KUA__TRY(KUA__NEW_ARRAY(&w->basis, w->k * dim, "directions"));
-    KUA__TRY(KUA__NEW_ARRAY(&w->cov, dim * dim, "a covariance"));
-    KUA__TRY(KUA__NEW_ARRAY(&w->values, dim, "a covariance"));
-    return KUA__NEW_ARRAY(&w->vectors, dim * dim, "a covariance");
-}
-
-static void whitening_close(whitening *w)
-{
-    kua__free(w->mean);
-    kua__free(w->block);
-    kua__free(w->product);
-    kua__free(w->basis);
-    kua__free(w->cov);
-    kua__free(w->values);
-    kua__free(w->vectors);
-}
-
 static kua_status make_z(textknn *t, const kua__side *side)
 {
-    size_t n = t->base.rec.n_items, k = KUA__MIN(KUA__MAX((size_t)t->components, 1), side->dim);
-    whitening w = {.side = side, .n = n, .dim = side->dim, .k = k};
+    const kua__kernels *kernels = kua__kernels_get();
+    const kua__vectors all = {side->vector, t->base.rec.n_items};
+    size_t k = KUA__MAX((size_t)t->components, 1);
+    kua__whitening w = {0};
     kua__free(t->z);
-    t->z = NULL, t->k = k, t->n_z = n * k;
-    kua_status st = KUA__NEW_ARRAY(&t->z, t->n_z, "item vectors");
-    if (!st) st = whitening_open(&w);
-    if (!st) st = find_mean(&w);
-    if (!st) st = find_covariance(&w);
-    if (!st) st = kua__eigen_symmetric(w.dim, w.cov, w.values, w.vectors);
-    if (!st) make_basis(&w, t->whitening);
-    if (!st) st = project(&w, t->z);
-    whitening_close(&w);
+    t->z = NULL;
+    kua_status st = kua__whitening_fit(&w, &all, 1, side->dim, k, t->whitening);
+    t->k = w.k, t->n_z = all.n * w.k;
+    if (!st) st = KUA__NEW_ARRAY(&t->z, t->n_z, "item vectors");
+    if (!st) st = kua__whitening_apply(&w, all.row, all.n, t->z);
+    for (size_t i = 0; i < all.n && !st; i++) {
+        float *row = t->z + i * t->k, square = kernels->dot(row, row, t->k);
+        kernels->scale(row, row, square > 0 ? 1 / sqrtf(square) : 0, t->k);
+    }
+    kua__whitening_release(&w);
     return st;
 }
 

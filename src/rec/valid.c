@@ -12,8 +12,9 @@
 #include <string.h>
 
 #include "rec/common.h"
+#include "rec/top.h"
 
-enum { VALID_USERS = 5000, BLOCK = 64, TOP = 10, LANES = 16 };
+enum { VALID_USERS = 5000, BLOCK = 64 };
 
 typedef struct run {
     const kua__valid *valid;
@@ -26,57 +27,14 @@ typedef struct run {
     char (*message)[256];  /* [threads] */
 } run;
 
-typedef float lanes_f __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
-typedef int32_t lanes_i __attribute__((vector_size(LANES * sizeof(int32_t))));
-
-/* The first place from i on, in steps of LANES, whose block may hold a score above bar. */
-static size_t skip_low(const float *scores, size_t i, size_t n, float bar)
-{
-    for (; i + LANES <= n; i += LANES) {
-        lanes_i above = *(const lanes_f *)(scores + i) > bar;
-        uint64_t word[LANES / 2], any = 0;
-        memcpy(word, &above, sizeof(word));
-        for (int k = 0; k < LANES / 2; k++)
-            any |= word[k];
-        if (any) break;
-    }
-    return i;
-}
-
-/* The TOP best items, best first; equal scores: the lower number first. Returns how many. */
-static size_t best_items(const float *scores, size_t n, uint32_t best[TOP])
-{
-    size_t have = 0;
-    float bar = -FLT_MAX;
-    for (size_t i = 0; (i = skip_low(scores, i, n, bar)) < n;) {
-        for (size_t end = KUA__MIN(i + LANES, n); i < end; i++) {
-            if (scores[i] <= bar) continue;
-            size_t at = have < TOP ? have++ : TOP - 1;
-            for (; at > 0 && scores[best[at - 1]] < scores[i]; at--)
-                best[at] = best[at - 1];
-            best[at] = (uint32_t)i;
-            if (have == TOP) bar = scores[best[TOP - 1]];
-        }
-    }
-    return have;
-}
-
-static bool holds(const uint32_t *list, size_t n, uint32_t item)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (list[i] == item) return true;
-    }
-    return false;
-}
-
-/* Distinct relevant items, TOP at most: what an ideal list could show. */
+/* Distinct relevant items, at most as many as an ideal list could show. */
 static size_t count_relevant(const run *r, const kua__log *log, uint32_t user)
 {
     size_t begin = log->user_at[user], from = r->valid->world->train.end[user];
     size_t to = r->valid->world->valid.end[user], n = 0;
-    for (size_t i = from; i < to && n < TOP; i++) {
-        bool old = holds(log->item + from, i - from, log->item[i]);
-        if (r->fresh) old |= holds(log->item + begin, from - begin, log->item[i]);
+    for (size_t i = from; i < to && n < KUA__TOP; i++) {
+        bool old = kua__holds(log->item + from, i - from, log->item[i]);
+        if (r->fresh) old |= kua__holds(log->item + begin, from - begin, log->item[i]);
         n += !old;
     }
     return n;
@@ -87,16 +45,11 @@ static double user_ndcg(const run *r, uint32_t user, float *scores)
     const kua__log *log = r->valid->world->train.log;
     size_t from = r->valid->world->train.end[user], to = r->valid->world->valid.end[user];
     size_t relevant = count_relevant(r, log, user);
-    uint32_t best[TOP];
-    double gain = 0, ideal = 0;
     for (size_t i = log->user_at[user]; i < from && r->fresh; i++)
         scores[log->item[i]] = -FLT_MAX;
-    size_t n = best_items(scores, log->n_items, best);
-    for (size_t k = 0; k < n; k++)
-        gain += holds(log->item + from, to - from, best[k]) ? 1 / log2((double)k + 2) : 0;
-    for (size_t k = 0; k < relevant; k++)
-        ideal += 1 / log2((double)k + 2);
-    return relevant ? gain / ideal : NAN;
+    kua__top top;
+    kua__top_fill(&top, scores, log->n_items);
+    return relevant ? kua__top_ndcg(&top, log->item + from, to - from, relevant) : NAN;
 }
 
 static kua_status score_block(const run *r, const uint32_t *user, size_t n, kua__history *sources,

@@ -365,43 +365,6 @@ static void ends_are_rows_of_the_whole(void **state)
     close_shop(&d);
 }
 
-/* ---- whitening ---- */
-
-static void whitened_rows_have_length_one_on_average(void **state)
-{
-    (void)state;
-    shop d;
-    chain_shop(&d, 4, 5, 1, true);
-    kua__whitening w = {0}, copy = {0};
-    kua__sequence_domain domain = {&d.world.side, &d.world.train, &d.world.valid};
-    assert_ok(kua__whitening_fit(&w, &domain, 1, 6));
-    assert_int_equal(w.k, 6);
-    float out[ITEMS * 6], again[ITEMS * 6];
-    assert_ok(kua__whitening_apply(&w, d.vector, ITEMS, out));
-    double length = 0;
-    for (size_t i = 0; i < ITEMS; i++) {
-        double square = 0;
-        for (size_t c = 0; c < 6; c++)
-            square += out[i * 6 + c] * out[i * 6 + c];
-        length += sqrt(square) / ITEMS;
-    }
-    assert_near(length, 1, 1e-5);
-    for (size_t a = 0; a < 6; a++) { /* components are uncorrelated */
-        for (size_t b = 0; b < a; b++) {
-            double sum = 0;
-            for (size_t i = 0; i < ITEMS; i++)
-                sum += out[i * 6 + a] * out[i * 6 + b];
-            assert_near(sum, 0, 1e-4);
-        }
-    }
-    assert_ok(kua__whitening_copy(&copy, &w));
-    assert_ok(kua__whitening_apply(&copy, d.vector, ITEMS, again));
-    assert_memory_equal(out, again, sizeof(out));
-    kua__whitening_release(&w);
-    kua__whitening_release(&copy);
-    close_shop(&d);
-}
-
 /* ---- files ---- */
 
 static void a_loaded_model_scores_the_same_bits(void **state)
@@ -821,7 +784,6 @@ int main(void)
         cmocka_unit_test(an_empty_history_gets_what_is_popular),
         cmocka_unit_test(same_seed_same_bits),
         cmocka_unit_test(ends_are_rows_of_the_whole),
-        cmocka_unit_test(whitened_rows_have_length_one_on_average),
         cmocka_unit_test(a_loaded_model_scores_the_same_bits),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(partners_are_weighed),
