@@ -57,7 +57,7 @@ static void format_span(double seconds, char out[16])
 static void draw(const char *stage, uint64_t done, uint64_t total, double elapsed)
 {
     char rate[32], left[16] = "-:--", n[32];
-    double speed = elapsed > 0 ? (double)(done - bar.first) / elapsed : 0;
+    double speed = elapsed > 0 && done > bar.first ? (double)(done - bar.first) / elapsed : 0;
     if (total && speed > 0) format_span((double)(total - done) / speed, left);
     cli_number(speed, rate);
     cli_number((double)done, n);
@@ -77,7 +77,7 @@ static bool on_progress(void *user, const char *stage, uint64_t done, uint64_t t
 {
     (void)user;
     double now = now_seconds();
-    if (strcmp(stage, bar.stage) != 0) {
+    if (strcmp(stage, bar.stage) != 0 || done < bar.first) {
         if (bar.drawn && bar.terminal) fputc('\n', stderr);
         bar.drawn = false;
         snprintf(bar.stage, sizeof(bar.stage), "%s", stage);

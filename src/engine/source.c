@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/json.h"
 #include "rec/sequence.h"
 
 static const char source_name[] = "source";
@@ -111,7 +112,7 @@ kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const 
                               const json_t *settings, uint64_t seed, kua__rec **out)
 {
     *out = NULL;
-    json_t *given = settings ? json_deep_copy(settings) : json_object();
+    json_t *given = settings ? kua__json_copy(settings) : json_object();
     kua__world world = source_world(stage, seed);
     kua_status st = find_existing(ws, stage, sources, given, seed, &world, out);
     if (!st && !*out) {

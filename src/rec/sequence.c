@@ -187,7 +187,7 @@ static kua_status merged_settings(const json_t *settings, const kua__rec *source
 {
     static const char *const shapes[] = {"dim",      "layers", "heads",
                                          "widening", "maxlen", "text_dim"};
-    json_t *merged = *out = kua__sequence_copy_settings(source->settings);
+    json_t *merged = *out = kua__json_copy(source->settings);
     if (!merged) return kua__fail_nomem(1, "a recommender's settings");
     KUA__TRY(reset_choices(merged));
     int failed = settings && json_object_update(merged, (json_t *)settings);
@@ -368,7 +368,7 @@ static kua_status with_tensors(const kua__sequence *s, const char *folder,
                                kua_status (*use)(const char *, const tensor_of *, size_t))
 {
     tensor_of *list = NULL;
-    size_t n;
+    size_t n = 0;
     char *path = kua__path_join(folder, "model.safetensors");
     kua_status st = path ? list_tensors(s, &list, &n) : kua__fail_nomem(1, "a path");
     if (!st) st = use(path, list, n);

@@ -167,6 +167,9 @@ size_t kua__run_fill_batch(kua__run *r, const kua__batch *b)
             r->type[n] = log->type[(size_t)(w->item - log->item) + k];
             r->position[n++] = k;
         }
+        /* No state that predicts something sees what comes after the last of them. */
+        bool any = n_inputs > 0 && r->input[n_inputs - 1] >= r->at[i];
+        n = any ? r->input[n_inputs - 1] + 1 : r->at[i];
         r->at[i + 1] = (uint32_t)n;
     }
     return n_inputs;

@@ -43,6 +43,7 @@ static kua_status step(kua__run *r, const kua__batch *b, double *loss_sum, size_
     kua__tape *t = r->tape;
     kua__sequence *s = r->s;
     size_t n = kua__run_fill_batch(r, b);
+    if (n == 0) return KUA_OK; /* nothing new in it */
     kua__tape_reset(t);
     kua__sequence_events events = {r->position, r->type, {b->n, r->at}};
     kua__var *x = kua__sequence_inputs(t, s, b->domain, r->token, r->at[b->n]);

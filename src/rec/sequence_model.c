@@ -16,6 +16,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "tensor/kernels.h"
 
 static const float NORM_EPSILON = 1e-5f, LENGTH_EPSILON = 1e-12f;
@@ -125,21 +126,6 @@ kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_opti
 
 /* ---- life ---- */
 
-/* jansson's deep copy leaves members out where memory runs short. */
-json_t *kua__sequence_copy_settings(const json_t *settings)
-{
-    json_t *copy = json_deep_copy(settings);
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)settings, key, value)
-    {
-        if (json_equal(json_object_get(copy, key), value)) continue;
-        json_decref(copy);
-        return NULL;
-    }
-    return copy;
-}
-
 kua_status kua__sequence_new(const json_t *settings, kua__sequence **out)
 {
     *out = NULL;
@@ -149,7 +135,7 @@ kua_status kua__sequence_new(const json_t *settings, kua__sequence **out)
     if (!s) return kua__fail_nomem(sizeof(*s), "a recommender");
     s->options = options;
     s->rec.ops = &kua__rec_sequence;
-    s->rec.settings = kua__sequence_copy_settings(settings);
+    s->rec.settings = kua__json_copy(settings);
     s->rec.facts = json_object();
     kua__params_init(&s->params);
     if (!s->rec.settings || !s->rec.facts) {

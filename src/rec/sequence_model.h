@@ -71,7 +71,6 @@ typedef struct kua__sequence {
 /* ---- sequence_model.c ---- */
 
 kua_status kua__sequence_options_read(const json_t *settings, kua__sequence_options *out);
-json_t *kua__sequence_copy_settings(const json_t *settings); /* NULL: out of memory */
 /* An empty recommender; settings are complete. */
 kua_status kua__sequence_new(const json_t *settings, kua__sequence **out);
 /* All of the body's parameters, randomly begun. whitening.k says whether there is an adaptor. */

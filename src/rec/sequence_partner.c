@@ -106,7 +106,7 @@ static kua_status switch_off(const kua__rec_ops *ops, json_t *settings)
 static kua_status fit_one(const kua__rec_ops *ops, const json_t *given, const kua__world *world,
                           const kua_monitor *monitor, kua__rec **out)
 {
-    json_t *settings = json_is_object(given) ? kua__sequence_copy_settings(given) : json_object();
+    json_t *settings = json_is_object(given) ? kua__json_copy(given) : json_object();
     kua_status st = settings ? switch_off(ops, settings) : kua__fail_nomem(1, "settings");
     if (!st) st = kua__rec_create_from(ops, settings, out);
     if (!st) st = kua__rec_fit(*out, world, monitor);
@@ -229,11 +229,12 @@ kua_status kua__partners_load(kua__sequence *s, const char *folder, const json_t
     json_object_foreach((json_t *)weights, name, weight)
     {
         KUA__TRY(add_name(&list, name, strlen(name)));
+        const kua__rec_ops *ops = list.ops[list.n - 1];
         char *path = partner_path(folder, name);
         kua__partner *p = &s->partner[s->n_partners++];
         p->weight = json_number_value(weight);
-        kua_status st =
-            path ? list.ops[list.n - 1]->load(path, world, &p->rec) : kua__fail_nomem(1, "a path");
+        assert(ops);
+        kua_status st = path ? ops->load(path, world, &p->rec) : kua__fail_nomem(1, "a path");
         kua__free(path);
         KUA__TRY(st);
     }

@@ -1,5 +1,5 @@
-/* rec/top.h - the ten best items of a row of scores, and their NDCG@10: what settings and epochs are
- * chosen by. (The evaluation proper, with ranks of everything, is the layer eval's.)
+/* rec/top.h - the ten best items of a row of scores, and their NDCG@10: what settings and epochs
+ * are chosen by. (The evaluation proper, with ranks of everything, is the layer eval's.)
  */
 #ifndef KUA_REC_TOP_H
 #define KUA_REC_TOP_H

@@ -3,10 +3,11 @@
  *
  *     z = V^T (x - mean) / deviation^power          V: the k main directions
  *
- * Sentence vectors lie in a narrow cone: their cosines differ little. Dividing each component by the
- * square root of its deviation (power 1/2, half way to full whitening) spreads them without blowing
- * up the noise of the last components; full whitening lost on every split that was tried. (Su et
- * al., "Whitening sentence representations for better semantics and faster retrieval", 2021.)
+ * Sentence vectors lie in a narrow cone: their cosines differ little. Dividing each component by
+ * the square root of its deviation (power 1/2, half way to full whitening) spreads them without
+ * blowing up the noise of the last components; full whitening lost on every split that was tried.
+ * (Su et al., "Whitening sentence representations for better semantics and faster retrieval",
+ * 2021.)
  *
  * A row of zeros is an item without text: it takes no part in the statistics and stays 0.
  */

@@ -173,6 +173,34 @@ static void turn_tile(const uint32_t *h, const uint32_t *share, size_t pairs, fl
 #undef END
 }
 
+/* The same of the last 4 or 8 rows of c, h's other lanes being zero. */
+#define TURN_SHORT(name, EACH)                                                                     \
+    static void name(const uint32_t *h, const uint32_t *share, size_t pairs, float *c, bool add)   \
+    {                                                                                              \
+        EACH(BEGIN_SHORT)                                                                          \
+        for (size_t p = 0; p < pairs; p++) {                                                       \
+            __m512bh left = (__m512bh)_mm512_load_si512(share + p * WIDE);                         \
+            __m512bh right = (__m512bh)_mm512_load_si512(share + p * WIDE + 16);                   \
+            const uint32_t *at = h + p * 16;                                                       \
+            EACH(STEP_SHORT)                                                                       \
+        }                                                                                          \
+        EACH(END_SHORT)                                                                            \
+    }
+#define BEGIN_SHORT(i)                                                                             \
+    __m512 l##i = _mm512_setzero_ps(), r##i = _mm512_setzero_ps();                                 \
+    if (add) {                                                                                     \
+        l##i = _mm512_load_ps(c + (i)*WIDE);                                                       \
+        r##i = _mm512_load_ps(c + (i)*WIDE + 16);                                                  \
+    }
+#define STEP_SHORT(i) MULTIPLY_ROW(i, 1)
+#define END_SHORT(i)                                                                               \
+    _mm512_store_ps(c + (i)*WIDE, l##i);                                                           \
+    _mm512_store_ps(c + (i)*WIDE + 16, r##i);
+#define FOUR(X)  X(0) X(1) X(2) X(3)
+#define EIGHT(X) FOUR(X) X(4) X(5) X(6) X(7)
+TURN_SHORT(turn_four, FOUR)
+TURN_SHORT(turn_eight, EIGHT)
+
 /* ---- packing w ---- */
 
 void kua__softmax_pack_avx512(kua__softmax_blocks *b, size_t first, size_t last)
@@ -301,9 +329,14 @@ void kua__softmax_items_avx512(const kua__softmax_blocks *b, size_t first, size_
 {
     size_t pitch = b->chunk_rows / 2, pairs = (b->n + 1) / 2;
     for (size_t panel = first; panel < last; panel++) {
-        for (size_t tile = 0; tile < b->tiles; tile++)
-            turn_tile(b->h_scaled + tile * pitch * 16, b->share + panel * pitch * WIDE, pairs,
-                      b->dw + (panel * b->tiles + tile) * TILE * WIDE, b->first > 0);
+        for (size_t tile = 0; tile < b->tiles; tile++) {
+            size_t rows = KUA__MIN(TILE, b->problem->dim - tile * TILE);
+            (rows <= 4 ? turn_four
+             : rows <= 8
+                 ? turn_eight
+                 : turn_tile)(b->h_scaled + tile * pitch * 16, b->share + panel * pitch * WIDE,
+                              pairs, b->dw + (panel * b->tiles + tile) * TILE * WIDE, b->first > 0);
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-/* test_whitening.c - whitened vectors are uncorrelated, of the deviation that the power asks for, and
- * items without text stay out of it. */
+/* test_whitening.c - whitened vectors are uncorrelated, of the deviation that the power asks for,
+ * and items without text stay out of it. */
 #include "testlib.h"
 
 #include <math.h>
