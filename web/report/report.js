@@ -195,7 +195,7 @@
       const off = slices.filter((s) => s.switch && !s.transfer).map((s) => s.words);
       return h("div", { class: "card" }, h("div", { class: "panel-head" }, h("h3", {}, (v.sources ? list(v.sources).join(", ") + " → " + v.target + ": " : "") + (v.strategy || "")), h("span", { class: "tag " + (v.transfer ? "on" : "off") }, v.partly ? "partly on" : v.transfer ? "on" : "off")),
         h("p", { style: { margin: "6px 0 0" } }, plain, v.transfer && off.length ? " Switched off for " + off.join(", ") + "." : ""), h("div", { class: "rows" }, slices.slice(0, 1).map(judge)),
-        h("p", { class: "note", style: { margin: "4px 0 0" } }, "Difference to the model without transfer in " + v.measure + ", in points; right of the line is better. Where the whisker crosses the line, chance explains the difference."),
+        h("p", { class: "note", style: { margin: "4px 0 0" } }, "Difference to the model without transfer in " + v.measure + ", in points; right of the line is better. Where the whisker crosses the line, chance alone could explain the difference."),
         h("details", {}, h("summary", {}, "Group by group, and in the guard's own words"), h("p", { class: "note", style: { marginTop: "6px" } }, v.words), h("div", { class: "rows" }, slices.slice(1).map(judge)),
           h("p", { class: "note", style: { margin: "8px 0 0" } }, "“shown”: for information; there is no switch for this group.")));
     });
