@@ -68,13 +68,13 @@ static bool is_auto(const json_t *value)
     return json_is_string(value) && kua__streq(json_string_value(value), "auto");
 }
 
-/* Numbers for numbers and for "auto", booleans for booleans, texts for texts. */
+/* Numbers for numbers and for "auto", and the same kind for everything else. */
 static bool fits(const json_t *fallback, const json_t *given)
 {
     if (is_auto(fallback)) return json_is_number(given) || is_auto(given);
     if (json_is_number(fallback)) return json_is_number(given);
     if (json_is_boolean(fallback)) return json_is_boolean(given);
-    return json_is_string(given);
+    return json_typeof(fallback) == json_typeof(given);
 }
 
 static kua_status wrong_kind(const kua__rec_ops *ops, const char *key, const json_t *fallback,
@@ -83,6 +83,7 @@ static kua_status wrong_kind(const kua__rec_ops *ops, const char *key, const jso
     char *have = json_dumps(given, JSON_ENCODE_ANY);
     const char *want = json_is_boolean(fallback) ? "true or false" : "a text";
     if (json_is_number(fallback)) want = "a number";
+    if (json_is_object(fallback)) want = "an object";
     if (is_auto(fallback)) want = "a number or \"auto\"";
     kua_status st = kua__fail(KUA_INVALID, "%s: setting %s is %s, expected %s", ops->name, key,
                               have ? have : "unprintable", want);

@@ -35,11 +35,10 @@ static const char SETTINGS[] =
     "\"partners\": [\"usual\", \"simple recommenders whose scores are mixed in, with commas "
     "between; "
     "or none\"],"
-    "\"partner_weights\": [\"\", \"of their scores, the largest being 1, as JSON: "
-    "{\\\"itemknn\\\": 2}; "
-    "nothing: chosen on validation\"],"
-    "\"partner_settings\": [\"\", \"of each, as JSON: {\\\"itemknn\\\": {\\\"neighbours\\\": "
-    "50}}\"],"
+    "\"partner_weights\": [{}, \"of their scores, the largest being 1: {\\\"itemknn\\\": 2}; "
+    "empty: "
+    "chosen on validation\"],"
+    "\"partner_settings\": [{}, \"of each: {\\\"itemknn\\\": {\\\"neighbours\\\": 50}}\"],"
     "\"text_dim\": [384, \"principal components of the text vectors\"],"
     "\"dropout\": [0.5, \"share of zeros in the layers\"],"
     "\"text_dropout\": [0.1, \"share of zeros in whitened text\"],"
@@ -470,6 +469,7 @@ static kua_status check_settings(const char *path, const json_t *settings)
         const json_t *value = json_object_get(settings, key), *expected = json_array_get(entry, 0);
         bool same = (json_is_string(expected) && json_is_string(value)) ||
                     (json_is_boolean(expected) && json_is_boolean(value)) ||
+                    (json_is_object(expected) && json_is_object(value)) ||
                     (json_is_number(expected) && json_is_number(value));
         if (!same && !st)
             st = kua__fail(KUA_FORMAT, "%s: setting %s is missing or wrong", path, key);

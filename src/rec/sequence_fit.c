@@ -227,16 +227,6 @@ static kua_status make_ready(kua__run *r)
     return kua__run_choose_mixture(r, &(kua__run_tables){s->input, s->output});
 }
 
-/* Puts `value`, which is consumed, into `to` as a text. */
-static kua_status put_text(json_t *to, const char *key, json_t *value)
-{
-    char *text = value ? kua__json_dumps(value, JSON_COMPACT) : NULL;
-    bool failed = !text || json_object_set_new(to, key, json_string(text));
-    kua__free(text);
-    json_decref(value);
-    return failed ? kua__fail_nomem(1, "facts about training") : KUA_OK;
-}
-
 /* {"itemknn": what it chose, ..}; NULL: no memory */
 static json_t *partners_settings(const kua__sequence *s)
 {
@@ -256,25 +246,17 @@ static kua_status tell_chosen(kua__run *r)
 {
     const kua__sequence *s = r->s;
     json_t *weights = NULL;
-    json_t *chosen =
-        json_pack("{s:I,s:f,s:f,s:f}", "blind_epochs", (json_int_t)KUA__MAX(r->best_epoch, 1),
-                  "repeat_weight", s->repeat.weight, "repeat_half_life", s->repeat.half_life,
-                  "repeat_power", s->repeat.power);
-    kua_status st = chosen ? KUA_OK : kua__fail_nomem(1, "facts about training");
-    if (!st) st = kua__partners_weights(s, &weights);
-    if (!st && s->n_partners == 0)
-        st = json_object_set_new(chosen, "partners", json_string("none"))
-                 ? kua__fail_nomem(1, "facts about training")
-                 : KUA_OK;
-    if (!st) st = put_text(chosen, "partner_settings", partners_settings(s));
-    if (!st)
-        st = put_text(chosen, "partner_weights", weights);
-    else
-        json_decref(weights);
-    if (!st && json_object_set(s->rec.facts, "chosen", chosen))
-        st = kua__fail_nomem(1, "facts about training");
+    KUA__TRY(kua__partners_weights(s, &weights));
+    json_t *chosen = json_pack(
+        "{s:I,s:f,s:f,s:f,s:o,s:o}", "blind_epochs", (json_int_t)KUA__MAX(r->best_epoch, 1),
+        "repeat_weight", s->repeat.weight, "repeat_half_life", s->repeat.half_life, "repeat_power",
+        s->repeat.power, "partner_settings", partners_settings(s), "partner_weights", weights);
+    int failed = !chosen;
+    if (chosen && s->n_partners == 0)
+        failed |= json_object_set_new(chosen, "partners", json_string("none"));
+    if (chosen) failed |= json_object_set(s->rec.facts, "chosen", chosen);
     json_decref(chosen);
-    return st;
+    return failed ? kua__fail_nomem(1, "facts about training") : KUA_OK;
 }
 
 static kua_status tell_facts(kua__run *r)

@@ -76,18 +76,6 @@ kua_status kua__partners_check(const json_t *settings)
 
 /* ---- fitting ---- */
 
-/* A setting that holds JSON: an object with one entry for each partner; "": none. */
-static kua_status read_object(const json_t *settings, const char *key, json_t **out)
-{
-    const char *text = json_string_value(json_object_get(settings, key));
-    text = text && *text ? text : "{}";
-    KUA__TRY(kua__json_parse(key, text, strlen(text), out));
-    if (json_is_object(*out)) return KUA_OK;
-    json_decref(*out);
-    *out = NULL;
-    return kua__fail(KUA_INVALID, "sequence: %s is %s, must be a JSON object", key, text);
-}
-
 /* Sets what this model does itself, where the partner knows such a setting. */
 static kua_status switch_off(const kua__rec_ops *ops, json_t *settings)
 {
@@ -123,23 +111,20 @@ static bool is_idle(const kua__rec_ops *ops, const kua__world *world)
 
 kua_status kua__partners_fit(kua__sequence *s, const kua__world *world, const kua_monitor *monitor)
 {
-    json_t *weights = NULL, *settings = NULL;
+    const json_t *weights = json_object_get(s->rec.settings, "partner_weights");
+    const json_t *settings = json_object_get(s->rec.settings, "partner_settings");
     names list;
     KUA__TRY(read_names(s->rec.settings, world->n_sources > 0, &list));
-    kua_status st = read_object(s->rec.settings, "partner_weights", &weights);
-    if (!st) st = read_object(s->rec.settings, "partner_settings", &settings);
     s->weights_given = json_object_size(weights) > 0;
-    for (size_t i = 0; i < list.n && !st; i++) {
+    for (size_t i = 0; i < list.n; i++) {
         const kua__rec_ops *ops = list.ops[i];
         double weight = json_number_value(json_object_get(weights, ops->name));
         if ((s->weights_given && weight <= 0) || is_idle(ops, world)) continue;
         kua__partner *p = &s->partner[s->n_partners++];
         p->weight = weight;
-        st = fit_one(ops, json_object_get(settings, ops->name), world, monitor, &p->rec);
+        KUA__TRY(fit_one(ops, json_object_get(settings, ops->name), world, monitor, &p->rec));
     }
-    json_decref(weights);
-    json_decref(settings);
-    return st;
+    return KUA_OK;
 }
 
 void kua__partners_drop_idle(kua__sequence *s)

@@ -750,9 +750,8 @@ static void every_allocation_may_fail(void **state)
     shop d;
     chain_shop(&d, 6, 5, 1, true);
     const char *given = /* nothing to choose: every failure repeats all of it */
-        "{\"epochs\": 1, \"partners\": \"itemknn\", \"partner_settings\": "
-        "\"{\\\"itemknn\\\": {\\\"shrink\\\": 0, \\\"neighbours\\\": 5, \\\"decay\\\": 0.7, "
-        "\\\"user_power\\\": 0}}\"}";
+        "{\"epochs\": 1, \"partners\": \"itemknn\", \"partner_settings\": {\"itemknn\": "
+        "{\"shrink\": 0, \"neighbours\": 5, \"decay\": 0.7, \"user_power\": 0}}}";
     json_t *all = settings(given);
     kua__rec *rec = fitted(&d, given);
     const char *saved = test_temp_path("saved"), *again = test_temp_path("again");
