@@ -1,7 +1,16 @@
 /* data/features.c - counts, recency, price bands and category paths.
  *
+ *     log, cut at end[user]  ->  counts per item / sums per user  ->  rows  ->  scaled columns
+ *
  * Counts are taken in one pass over the log up to the cut. Quantiles and bands come from a sorted
  * copy: the rank of a value is the middle of the run of values equal to it, so that ties share it.
+ *
+ * NAN stands for "not known" (no price, no event before the cut) until the columns are scaled: a
+ * zero would be a value of its own, and pull the mean. Scaling then puts what is not known in the
+ * middle of its column, so that it says nothing.
+ *
+ * Sums of float columns are taken in double: a column is as long as the catalogue or the list of
+ * users, and a float sum loses the small ones.
  */
 #include "data/features.h"
 
@@ -31,6 +40,7 @@ static int by_value(const void *a, const void *b)
 static kua_status sorted_known(const float *value, size_t n, size_t stride, float **out,
                                size_t *n_out)
 {
+    assert(out && n_out && stride >= 1);
     KUA__TRY(KUA__NEW_ARRAY(out, n, "values to scale"));
     assert(*out);
     *n_out = 0;
@@ -46,6 +56,7 @@ static kua_status sorted_known(const float *value, size_t n, size_t stride, floa
 /* How many of sorted[n] are below x (or, with `equal`, not above it). */
 static size_t count_below(const float *sorted, size_t n, float x, bool equal)
 {
+    /* Invariant: all of sorted[0 .. low) are below x, none of sorted[high ..] is. */
     size_t low = 0, high = n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -69,6 +80,7 @@ static kua_status scale_quantile(float *value, size_t n, size_t stride)
             *x = .5f;
             continue;
         }
+        /* x is itself one of the sorted: to >= below + 1, and known is not 0. */
         size_t below = count_below(sorted, known, *x, false);
         size_t to = count_below(sorted, known, *x, true);
         *x = (float)((double)(below + to) / (2 * (double)known));
@@ -88,6 +100,8 @@ static void scale_zscore(float *value, size_t n, size_t stride)
         }
     }
     const double mean = known ? sum / (double)known : 0;
+    /* A second pass and not the sum of squares: the difference of two large sums would be all
+     * rounding where the deviation is small beside the mean. */
     for (size_t i = 0; i < n; i++) {
         double d = isnan(value[i * stride]) ? 0 : (double)value[i * stride] - mean;
         squares += d * d;
@@ -102,6 +116,7 @@ static void scale_zscore(float *value, size_t n, size_t stride)
 kua_status kua__scale_column(float *value, size_t n, size_t stride, kua__scale scale)
 {
     assert((value || n == 0) && stride >= 1);
+    assert(scale >= KUA__SCALE_NONE && scale <= KUA__SCALE_QUANTILE);
     if (scale == KUA__SCALE_ZSCORE) {
         scale_zscore(value, n, stride);
     }
@@ -122,6 +137,7 @@ kua_status kua__price_bands(const kua__shop *shop, uint32_t domain, uint8_t n_ba
 {
     assert(shop && domain < shop->n_domains && n_bands >= 1 && band);
     const kua__domain *d = &shop->domains[domain];
+    assert(d->first_item + d->n_items <= shop->n_items);
     float *price, *sorted;
     size_t known;
     KUA__TRY(KUA__NEW_ARRAY(&price, d->n_items, "prices"));
@@ -129,6 +145,8 @@ kua_status kua__price_bands(const kua__shop *shop, uint32_t domain, uint8_t n_ba
         price[i] = shop->items[d->first_item + i].price;
     }
     kua_status st = sorted_known(price, d->n_items, 1, &sorted, &known);
+    /* Only how many are strictly cheaper counts: equal prices share a band, and since that is below
+     * `known` the band is below n_bands, which stays free for "not known". */
     for (size_t i = 0; !st && i < d->n_items; i++) {
         size_t rank = isnan(price[i]) ? 0 : count_below(sorted, known, price[i], false);
         band[i] =
@@ -169,6 +187,8 @@ size_t kua__category_depth(const char *path)
 
 /* ---- items ---- */
 
+/* Where the events of a user that may be looked at end. A cut outside the user's own slice would
+ * read another user's events, which nothing later could notice. */
 static size_t end_of(const kua__log *log, const size_t *end, size_t user)
 {
     size_t at = end ? end[user] : log->user_at[user + 1];
@@ -201,8 +221,10 @@ static float recency(const kua__log *log, int64_t latest, int64_t last)
 }
 
 typedef struct item_count {
-    uint32_t events, users, last_user; /* last_user: its number + 1 */
-    int64_t last;
+    uint32_t events, users;
+    uint32_t last_user; /* its number + 1; 0: nobody yet. Users come one after the other, so that
+                           comparing with the last one counts each once */
+    int64_t last;       /* seconds; INT64_MIN: no event before the cut */
 } item_count;
 
 static void count_items(const kua__log *log, const size_t *end, item_count *count)
@@ -224,6 +246,7 @@ static void count_items(const kua__log *log, const size_t *end, item_count *coun
 static void fill_items(const kua__shop *shop, const kua__domain *d, const size_t *end,
                        const item_count *count, const uint8_t *band, kua__features *out)
 {
+    assert(out->n == d->n_items && out->dim == ITEM_COLUMNS);
     const int64_t latest = latest_time(&d->log, end);
     for (size_t i = 0; i < d->n_items; i++) {
         const kua__item *item = &shop->items[d->first_item + i];
@@ -265,6 +288,7 @@ kua_status kua__features_items(const kua__shop *shop, uint32_t domain, const siz
 static void fill_user(const kua__log *log, size_t user, size_t stop, int64_t latest, uint32_t *last,
                       float *row)
 {
+    assert(stop >= log->user_at[user] && user < UINT32_MAX);
     const size_t from = log->user_at[user], n = stop - from;
     size_t repeats = 0;
     double sum = 0;

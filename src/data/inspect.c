@@ -1,4 +1,15 @@
-/* data/inspect.c - one pass over a shop for each question that `kua inspect` answers. */
+/* data/inspect.c - one pass over a shop for each question that `kua inspect` answers.
+ *
+ *     shop -> for each domain: counts per user and per item -> spread -> JSON
+ *          -> for each user: the domains it has events in -> pairs of domains
+ *
+ * One pass for each question and not one for all: the command is asked rarely, and each answer can
+ * be read, and changed, by itself.
+ *
+ * Failures come in two kinds, kept apart because the first must not leave JSON half built: `made`
+ * is what our own allocations say, `st` what building JSON says (data/report_json.h). The domain's
+ * object is finished, or released, once, with whichever failed first.
+ */
 #include "data/inspect.h"
 
 #include <assert.h>
@@ -10,7 +21,8 @@
 enum { RARE = 5 }; /* fewer events than this: rare, and a cold user */
 
 typedef struct spread {
-    size_t n, max, total, zero, rare; /* rare: 1 .. RARE - 1 */
+    size_t n, zero, rare; /* values above 0; equal to 0; 1 .. RARE - 1 */
+    size_t max, total;
     double median;
 } spread;
 
@@ -25,6 +37,7 @@ static spread measure(size_t *counts, size_t n)
 {
     spread s = {0};
     qsort(counts, n, sizeof(*counts), by_size);
+    /* Zeros are now in front, the others from s.zero on. */
     while (s.zero < n && counts[s.zero] == 0) {
         s.zero++;
     }
@@ -34,7 +47,7 @@ static spread measure(size_t *counts, size_t n)
         s.rare += counts[i] < RARE;
     }
     s.max = n ? counts[n - 1] : 0;
-    size_t middle = s.zero + s.n / 2;
+    size_t middle = s.zero + s.n / 2; /* of those that are not 0; the upper one of an even number */
     if (s.n) {
         s.median = s.n % 2 ? (double)counts[middle]
                            : ((double)counts[middle - 1] + (double)counts[middle]) / 2;
@@ -61,6 +74,7 @@ static double share(size_t part, size_t whole)
 /* Events whose user had the item before: last[item] is the user + 1 who had it last. */
 static kua_status count_repeats(const kua__log *log, size_t *out)
 {
+    assert(log->n_users < UINT32_MAX); /* last[] holds number + 1 */
     uint32_t *last;
     *out = 0;
     KUA__TRY(KUA__NEW_ZEROED(&last, log->n_items, "last users of items"));
@@ -100,6 +114,7 @@ static void put_types(json_t *json, const kua__log *log, kua_status *st)
     size_t count[KUA__EVENT_TYPES] = {0};
     json_t *types = kua__json_new_object(st);
     for (size_t e = 0; e < log->n_events; e++) {
+        assert(log->type[e] < KUA__EVENT_TYPES);
         count[log->type[e]]++;
     }
     for (int t = 0; t < KUA__EVENT_TYPES; t++) {
@@ -142,6 +157,7 @@ static kua_status put_counts(json_t *json, const kua__domain *domain, kua_status
             of_item[log->item[e]]++;
         }
         spread users = measure(of_user, log->n_users), items = measure(of_item, log->n_items);
+        /* Distinct pairs are the events that are no repeat, since a pair's first event is one. */
         double cells = (double)users.n * (double)log->n_items;
         double pairs = (double)(log->n_events - repeats);
         kua__json_put(json, "users", json_integer((json_int_t)users.n), st);
@@ -183,6 +199,7 @@ static void put_missing(json_t *json, const kua__shop *shop, const kua__domain *
 
 static size_t characters(const char *text)
 {
+    /* Bytes that continue a character are 10xxxxxx; all others begin one. */
     size_t n = 0;
     for (; *text; text++) {
         n += ((unsigned char)*text & 0xC0) != 0x80;
@@ -190,6 +207,8 @@ static size_t characters(const char *text)
     return n;
 }
 
+/* Texts that are equal are one for the encoder: the share of distinct ones tells how much it can
+ * tell items apart. */
 static kua_status put_text(json_t *json, const kua__shop *shop, const kua__domain *domain,
                            kua_status *st)
 {
@@ -237,6 +256,7 @@ typedef struct pair {
     size_t a, b, users;
 } pair;
 
+/* Equal counts by number: whatever qsort does with ties, the report is the same everywhere. */
 static int most_first(const void *a, const void *b)
 {
     const pair *x = a, *y = b;
@@ -247,6 +267,7 @@ static int most_first(const void *a, const void *b)
 
 static bool has_events(const kua__domain *domain, size_t user)
 {
+    assert(user < domain->log.n_users);
     return domain->log.user_at[user + 1] > domain->log.user_at[user];
 }
 

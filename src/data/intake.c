@@ -1,5 +1,15 @@
 /* data/intake.c - the intake's files, numbers and report; rows are read in intake_rows.c and after.
  *
+ *     options, mapping                                       kua__intake_create
+ *       -> items file    -> items, domains                   intake_items.c
+ *       -> users file    -> users, attributes                intake_items.c
+ *       -> events file(s) -> events, users, maybe items      intake_events.c
+ *       -> events sorted, thinned by the cleaning steps      intake_clean.c
+ *       -> the store (store/import.c) or a shop in memory    kua__shop_from_files
+ *
+ * Files come in this order because an event of an item that no catalogue has can only be told when
+ * all catalogues are read.
+ *
  * Items of one id in several domains form a chain, because events often name no domain:
  *
  *     item_ids   "B004" -> 7          first_item[7] -> items[12] -next-> items[40] -> none
@@ -7,6 +17,14 @@
  *
  * Numbers of users, items and domains are given in order of first appearance, what the store knows
  * first: they are the store's own numbers, so that writing needs no look-up.
+ *
+ * Invariants
+ *   I1  domains[d] exists for every d < domain_names.count, first_item[k] for every k <
+ *       item_ids.count: room is made before a name is added, so that a failure leaves both as long.
+ *   I2  a chain holds each domain at most once, and ends with KUA__NO_ID.
+ *   I3  events name users and items by numbers below users.count and n_items.
+ *   I4  strings live in the arenas (of the intake, and of the three lists of names) until
+ *       kua__intake_free; options, settings and the monitor are the caller's.
  */
 #include "data/intake.h"
 
@@ -54,9 +72,12 @@ static kua_status check_options(const kua__import_options *o)
     return KUA_OK;
 }
 
+/* files[]: 0 items, 1 users, 2 events or the split's train part, 3 its valid part, 4 its test part:
+ * the order of reading. */
 static void set_file(kua__intake *in, size_t i, const char *path, kua__section section,
                      uint8_t part)
 {
+    assert(i < KUA__INTAKE_FILES);
     in->own->files[i] = (kua__intake_file){.path = path, .section = section, .part = part};
 }
 
@@ -167,20 +188,25 @@ void kua__intake_free(kua__intake *in)
 
 kua_status kua__intake_domain_number(kua__intake *in, const char *name, size_t n, uint32_t *out)
 {
+    assert(in && name && out);
     size_t before = in->domain_names.count;
     KUA__TRY(KUA__GROW(&in->domains, &in->domains_room, before, "domains"));
     KUA__TRY(kua__ids_add(&in->domain_names, name, n, out));
+    assert(*out <= before);
     if (*out == before) {
         in->domains[before] = (kua__intake_domain){.has_clock = true};
     }
     return KUA_OK;
 }
 
+/* Without a domain the head of the chain is the answer, and right where the chain has one link. */
 uint32_t kua__intake_find_item(const kua__intake *in, uint32_t domain, const char *id, size_t n,
                                bool *ambiguous)
 {
+    assert(in && (domain == KUA__NO_ID || domain < in->domain_names.count));
     uint32_t key = kua__ids_find(&in->item_ids, id, n);
     uint32_t item = key == KUA__NO_ID ? KUA__NO_ID : in->first_item[key];
+    assert(item == KUA__NO_ID || item < in->n_items);
     if (domain == KUA__NO_ID) {
         if (ambiguous) {
             *ambiguous = item != KUA__NO_ID && in->items[item].next != KUA__NO_ID;
@@ -193,6 +219,8 @@ uint32_t kua__intake_find_item(const kua__intake *in, uint32_t domain, const cha
     return item;
 }
 
+/* Adds the item at the head of its id's chain. Room for everything is made first (I1): after
+ * kua__ids_add nothing fails any more. */
 kua_status kua__intake_add_item(kua__intake *in, uint32_t domain, const char *id, size_t n,
                                 uint32_t *out)
 {
@@ -240,6 +268,7 @@ kua_status kua__intake_know_item(kua__intake *in, uint32_t domain, const char *i
 kua_status kua__intake_know_user(kua__intake *in, const char *id)
 {
     assert(in && id);
+    assert(in->known_users == in->users.count); /* before any file adds users of its own */
     uint32_t number;
     KUA__TRY(kua__ids_add(&in->users, id, strlen(id), &number));
     in->known_users = in->users.count;
@@ -248,6 +277,7 @@ kua_status kua__intake_know_user(kua__intake *in, const char *id)
 
 void kua__intake_count(kua__intake *in, kua__clean_step step, uint64_t n, const char *format, ...)
 {
+    assert(step < KUA__CLEAN_STEPS && format);
     kua__step_count *count = &in->own->steps[step];
     if (count->removed == 0 && n) {
         va_list args;
@@ -255,6 +285,7 @@ void kua__intake_count(kua__intake *in, kua__clean_step step, uint64_t n, const 
         vsnprintf(count->example, sizeof(count->example), format, args);
         va_end(args);
         size_t whole = strlen(count->example);
+        /* The cut may have gone through a character, which no JSON string may hold. */
         count->example[kua__utf8_valid(count->example, whole)] = '\0';
     }
     count->removed += n;
@@ -285,9 +316,11 @@ static kua_status read_files(kua__intake *in)
 kua_status kua__intake_read(kua__intake *in, const kua_monitor *monitor)
 {
     assert(in);
+    assert(!in->n_events); /* once: a second reading would count every row twice */
     in->own->monitor = monitor;
     kua_status st = read_files(in);
     if (!st) return kua__rejects_keep(&in->own->rejects);
+    /* The message is copied before anything else can fail and write over it. */
     kua__buf message = {0}; /* the rejects are kept all the same, and their file named */
     kua__buf_puts(&message, kua_error_message());
     bool had = in->own->rejects.open, kept = !kua__rejects_keep(&in->own->rejects) && had;
@@ -356,6 +389,7 @@ kua_status kua__intake_report(const kua__intake *in, json_t **out)
 
 /* ---- hash ---- */
 
+/* Each file's hash is the seed of the next one's: the order counts, and so does which is which. */
 static kua_status hash_file(const char *path, uint64_t *hash)
 {
     kua__map map;
@@ -372,6 +406,8 @@ kua_status kua__intake_hash(const kua__intake *in, uint64_t *out)
     const char *domain = o->domain ? o->domain : "";
     kua__intake_settings s = in->own->settings;
     char words[256];
+    /* latest_time is not among them: its default moves with the clock, and would make every import
+     * a new one. */
     int n = snprintf(words, sizeof(words), "%g %d %d %d %lld %lld %lld", s.max_bad_share,
                      s.auto_unknown, s.create_unknown, s.keep_duplicates,
                      (long long)s.bot_events_per_hour, (long long)s.bot_events_per_day,
@@ -428,6 +464,7 @@ static kua_status add_domains(const kua__intake *in, kua__shop_builder *b, uint3
     return KUA_OK;
 }
 
+/* seq is unique within an intake, so that the order does not depend on how qsort treats ties. */
 static int by_seq(const void *a, const void *b)
 {
     const kua__intake_event *x = a, *y = b;
@@ -472,6 +509,8 @@ kua_status kua__shop_from_files(const kua__import_options *imports, size_t n, ku
     kua__shop_builder_init(&b);
     for (size_t i = 0; !st && i < n; i++) {
         kua__intake *in = NULL;
+        /* Each import numbers its users and items from 0; the builder knows users by their id, and
+         * takes domains and items as new ones. */
         st = kua__intake_create(&imports[i], &in);
         if (!st) st = kua__intake_read(in, NULL);
         if (!st) st = kua__intake_clean(in, NULL);

@@ -15,9 +15,9 @@
  *   unknown items       events of an item that no catalogue has: dropped, or the item is created
  *   impossible times    before 1970, or after tomorrow
  *   exact duplicates    same user, item, time, type and value
- *   bots by rate        all events of a user with more events in an hour or a day than settings
- * allow k-core              on request: users and items of a domain with fewer than k events, until
- * none is left
+ *   bots by rate        all events of a user with more of them in an hour or a day than allowed
+ *   k-core              on request: users and items of a domain with fewer than k events, until
+ *                       none is left
  *
  * Settings (a JSON object; an unknown name is KUA_INVALID)
  *   max_bad_share       .01     stop where a larger share of a file's lines is unreadable

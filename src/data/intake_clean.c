@@ -1,8 +1,18 @@
 /* data/intake_clean.c - the steps over events that need to see more than one row.
  *
- * Events are first sorted by the store's key (domain, user, time, item, type, value, place in the
+ *     all events -> times -> sort -> duplicates -> bots -> k-core
+ *
+ * Impossible times go first, since they need no order and would be in the way of the windows below.
+ * What is left is sorted by the store's key (domain, user, time, item, type, value, place in the
  * files). In that order duplicates are neighbours, a user's rate is a window that slides, and the
  * table that the events are written to grows at its end.
+ *
+ * Bots are judged by what is left when duplicates are gone: a row that was exported twice makes
+ * nobody a bot. The k-core is last, because every other removal can bring a count under k.
+ *
+ * Each step shifts the events that it keeps to the front, in place, and lowers n_events: `kept` is
+ * never above the place that is read, so that nothing is overwritten before it is looked at. The
+ * order is kept as well.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -20,6 +30,8 @@ typedef struct keyed {
     kua__intake_event event;
 } keyed;
 
+/* A total order: seq is unique, so that the result does not depend on how qsort treats ties. Values
+ * are never NAN (kua__parse_double refuses it), so that "neither below nor above" means equal. */
 static int by_key(const void *a, const void *b)
 {
     const keyed *k = a, *l = b;
@@ -39,6 +51,7 @@ static kua_status sort_events(kua__intake *in)
     keyed *k;
     KUA__TRY(KUA__NEW_ARRAY(&k, in->n_events, "events to sort"));
     for (size_t e = 0; e < in->n_events; e++) {
+        assert(in->events[e].item < in->n_items && in->events[e].user < in->users.count);
         k[e] = (keyed){in->items[in->events[e].item].domain, in->events[e]};
     }
     qsort(k, in->n_events, sizeof(*k), by_key);
@@ -51,6 +64,7 @@ static kua_status sort_events(kua__intake *in)
 
 /* ---- steps ---- */
 
+/* Positions are no times: only a clock can be ahead of today. */
 static void clean_times(kua__intake *in)
 {
     const int64_t latest = in->own->settings.latest_time;
@@ -74,6 +88,9 @@ static bool same_event(const kua__intake_event *a, const kua__intake_event *b)
            !(a->value < b->value) && !(a->value > b->value);
 }
 
+/* Needs the order of sort_events. Each event is compared with the last one kept, so that a run of
+ * equal ones is cut to its first, or, where duplicates are to be kept, numbered 0, 1, 2, ...: the
+ * number is part of the store's key, and a repeated import finds each of them again. */
 static void clean_duplicates(kua__intake *in)
 {
     size_t kept = 0;
@@ -98,6 +115,9 @@ static void clean_duplicates(kua__intake *in)
 /* Does any window of `seconds` hold more than `limit` of the sorted times? */
 static bool is_too_fast(const kua__intake_event *e, size_t n, int64_t seconds, int64_t limit)
 {
+    /* Sorted times: a window that starts at event i holds more than `limit` events exactly if the
+     * event `limit` places further on is still inside. */
+    assert(limit >= 0 && seconds > 0);
     for (size_t i = 0; limit && i + (size_t)limit < n; i++) {
         if (e[i + (size_t)limit].time - e[i].time < seconds) {
             return true;
@@ -127,7 +147,8 @@ static void clean_bots(kua__intake *in)
     for (size_t first = 0, end; first < in->n_events; first = end) {
         for (end = first + 1; end < in->n_events && same_log(in, first, end); end++) {
         }
-        size_t n = end - first;
+        size_t n = end - first; /* the user's events in one domain: neighbours in this order */
+        assert(n >= 1 && kept <= first);
         if (is_bot(in, &in->events[first], n)) {
             kua__intake_count(in, KUA__CLEAN_BOTS, n, "user '%s' with %zu events",
                               in->users.name[in->events[first].user], n);
@@ -142,6 +163,7 @@ static void clean_bots(kua__intake *in)
 /* One round of the k-core of all domains: users count by domain, which the items decide. */
 static bool core_round(kua__intake *in, uint32_t *of_item, uint32_t *of_user, int64_t k)
 {
+    assert(k >= 2);
     const size_t n_domains = in->domain_names.count;
     size_t kept = 0;
     memset(of_item, 0, in->n_items * sizeof(*of_item));
@@ -164,6 +186,8 @@ static bool core_round(kua__intake *in, uint32_t *of_item, uint32_t *of_user, in
     return changed;
 }
 
+/* Rounds until nothing changes: dropping a user's events can bring an item under k, and the other
+ * way round. Every round but the last drops at least one event, so that it ends. */
 static kua_status clean_core(kua__intake *in)
 {
     uint32_t *of_item = NULL, *of_user = NULL;
@@ -186,6 +210,7 @@ static kua_status clean_core(kua__intake *in)
 kua_status kua__intake_clean(kua__intake *in, const kua_monitor *monitor)
 {
     assert(in);
+    assert(in->own && (in->events || in->n_events == 0));
     in->own->monitor = monitor;
     clean_times(in);
     KUA__TRY(sort_events(in));

@@ -11,7 +11,12 @@
  *     u1  [b c]      d            lists may be cut to the latest: they must end what is known
  *
  * The first row of a user brings its list and its item, the following ones only their item, after a
- * check that their list is what the sequence ends with.
+ * check that their list is what the sequence ends with. Rows are put aside until all files are
+ * read, because valid and test rows of the same user are in files of their own; then they are taken
+ * by user, part and length of the list, which is the order in which they were made.
+ *
+ * Order of checks in a row: the item first, then the rest. An event of an unknown item is counted
+ * as such, whatever else is wrong with it, and adds no user.
  */
 #include <assert.h>
 #include <math.h>
@@ -20,6 +25,7 @@
 #include "data/intake_private.h"
 
 enum { CLOCK_SINCE = 100000000 };
+/* As seconds this is the year 5138, as milliseconds March 1973: neither is a shop's. */
 
 static const double milliseconds_above = 1e11;
 
@@ -30,6 +36,8 @@ static bool seconds_from_number(double number, kua__time_format format, int64_t 
     bool milli = format == KUA__TIME_MILLISECONDS ||
                  (format == KUA__TIME_AUTO && fabs(number) > milliseconds_above);
     number = floor(milli ? number / 1000 : number);
+    /* Doubles are whole numbers up to 2^53, about 9.007e15; beyond, the cast would be of a number
+     * that the file does not hold. */
     if (fabs(number) > 9e15) {
         return false;
     }
@@ -58,6 +66,7 @@ static kua_status read_time(kua__reading *r, int64_t *out)
 
 /* ---- one event ---- */
 
+/* Where no column tells the type: a column called rating holds ratings, all else is a purchase. */
 static kua_status read_type(kua__reading *r, uint8_t *out)
 {
     kua__field word = kua__reading_field(r, KUA__ROLE_TYPE);
@@ -74,6 +83,7 @@ static kua_status read_type(kua__reading *r, uint8_t *out)
 
 static bool may_create(const kua__intake *in, uint32_t domain)
 {
+    assert(domain == KUA__NO_ID || domain < in->domain_names.count);
     const kua__intake_settings *s = &in->own->settings;
     if (domain == KUA__NO_ID) {
         return false;
@@ -99,6 +109,7 @@ static kua_status find_item(kua__reading *r, uint32_t domain, kua__field id, uin
 
 static kua_status add_event(kua__intake *in, const kua__intake_event *event)
 {
+    assert(event->item < in->n_items && event->user < in->users.count);
     if (in->own->seq == UINT32_MAX) {
         return kua__fail(KUA_INVALID, "import: more than 2^32 - 1 events at once");
     }
@@ -114,6 +125,8 @@ static kua_status read_history(kua__reading *r, uint32_t domain, size_t *n)
     struct kua__intake_private *own = r->in->own;
     kua__field list = kua__reading_field(r, KUA__ROLE_HISTORY);
     *n = 0;
+    /* The items become the row's only when it is taken (take_history): what a rejected row has left
+     * behind n_history_items is written over by the next. */
     for (size_t i = 0; i < list.n && !r->bad;) {
         const char *blank = memchr(list.text + i, ' ', list.n - i);
         size_t end = blank ? (size_t)(blank - list.text) : list.n;
@@ -155,6 +168,7 @@ static kua_status take_history(kua__reading *r, uint32_t domain, const kua__inta
     return KUA_OK;
 }
 
+/* The array grows by doubling, maybe several times: each new part is cleared once. */
 static kua_status mark_no_clock(kua__intake *in, uint32_t domain)
 {
     struct kua__intake_private *own = in->own;
@@ -213,6 +227,7 @@ static kua_status take_event(kua__reading *r)
 
 kua_status kua__intake_read_events(kua__intake *in, kua__intake_file *file)
 {
+    assert(in && file && file->section == KUA__SECTION_EVENTS);
     return kua__intake_rows(in, file, take_event);
 }
 
@@ -230,6 +245,7 @@ static int by_user_part_length(const void *a, const void *b)
 /* The user's events so far are events[first ..]; do they end with the row's list? */
 static bool continues(const kua__intake *in, size_t first, const kua__history_row *row)
 {
+    assert(first <= in->n_events);
     size_t have = in->n_events - first;
     if (row->n > have) {
         return false;
@@ -246,6 +262,7 @@ static bool continues(const kua__intake *in, size_t first, const kua__history_ro
 static kua_status unroll_item(kua__intake *in, const kua__history_row *row, size_t first,
                               uint32_t item, uint8_t part)
 {
+    assert(item < in->n_items && first <= in->n_events);
     kua__intake_event event = {.user = row->user,
                                .item = item,
                                .time = (int64_t)(in->n_events - first),
@@ -273,6 +290,7 @@ static kua_status unroll_row(kua__intake *in, const kua__history_row *row, size_
         return reject_history(in, row);
     }
     uint8_t before = row->part == KUA__PART_NONE ? KUA__PART_NONE : KUA__PART_TRAIN;
+    /* In a given split what precedes a user's first target was there to be learnt from. */
     for (size_t i = 0; fresh && i < row->n; i++) {
         KUA__TRY(unroll_item(in, row, first, in->own->history_items[row->from + i], before));
     }
@@ -294,7 +312,7 @@ static kua_status unroll_histories(kua__intake *in)
         KUA__TRY(unroll_row(in, &own->histories[i], first));
     }
     for (size_t f = 0; f < KUA__INTAKE_FILES; f++) {
-        const kua__intake_file *file = &own->files[f];
+        const kua__intake_file *file = &own->files[f]; /* checked before, without these rows */
         if ((double)file->bad > own->settings.max_bad_share * (double)file->rows) {
             return kua__fail(KUA_FORMAT, "%s: %llu of %llu lines are unreadable; the first: %s",
                              file->path, (unsigned long long)file->bad,
@@ -306,7 +324,8 @@ static kua_status unroll_histories(kua__intake *in)
 
 /* ---- positions and clocks ---- */
 
-/* Events without a time get their place among the user's events of that domain. */
+/* Events without a time get their place among the user's events of that domain, in the order of the
+ * files, which is the order of in->events until they are cleaned. */
 static kua_status number_positions(kua__intake *in)
 {
     size_t n_domains = in->domain_names.count;
@@ -329,6 +348,8 @@ static bool is_positional(const kua__intake *in, size_t domain)
 
 static kua_status decide_clocks(kua__intake *in)
 {
+    /* A domain loses its clock for good: the store's flag is what was known, and only false is ever
+     * written over it. One domain's events of both kinds could not be put in order. */
     int64_t *latest;
     KUA__TRY(KUA__NEW_ZEROED(&latest, in->domain_names.count, "times of domains"));
     for (size_t e = 0; e < in->n_events; e++) {
@@ -346,6 +367,7 @@ static kua_status decide_clocks(kua__intake *in)
     return KUA_OK;
 }
 
+/* Saves the table of users by domains of number_positions where every event has a time. */
 static bool any_positional(const kua__intake *in)
 {
     for (size_t d = 0; d < in->domain_names.count; d++) {

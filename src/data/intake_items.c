@@ -3,6 +3,10 @@
  * An item's text is its text columns joined by a space, a category's " > " as a space; where that
  * is empty, the text_else columns. Its name, for people, is the name column, else the text's first
  * words, else the id.
+ *
+ * Memory: the strings of items live in the intake's arena. A row that describes an item again
+ * leaves the old strings there until the intake is freed. own->raw and own->scratch are used by
+ * every field in turn: what is in them is over with the next field.
  */
 #include <assert.h>
 #include <math.h>
@@ -40,6 +44,7 @@ static void add_flat(kua__buf *to, const char *s, size_t n)
 /* The role's columns joined by `between` into own->raw, empty ones left out. */
 static void join(const kua__reading *r, kua__role role, const char *between, bool flat)
 {
+    assert(role < KUA__ROLES && between);
     const kua__source_columns *source = &r->binding.role[role];
     kua__buf *raw = &r->in->own->raw;
     kua__buf_clear(raw);
@@ -47,6 +52,7 @@ static void join(const kua__reading *r, kua__role role, const char *between, boo
         kua__buf_puts(raw, source->constant);
     }
     for (size_t i = 0; i < source->n; i++) {
+        assert(source->column[i] < kua__table_columns(r->table));
         kua__field field = r->row.field[source->column[i]];
         if (field.n == 0) {
             continue;
@@ -86,9 +92,11 @@ static kua_status read_text(kua__reading *r, kua__role role, const char *between
 /* The first words of a text, at most NAME_BYTES. */
 static kua_status name_from_text(kua__intake *in, const char *text, const char **out)
 {
+    assert(*text);
     size_t n = strlen(text);
     if (n > NAME_BYTES) {
         n = kua__utf8_valid(text, NAME_BYTES);
+        /* Whole words; where the first one is longer, whole characters. */
         const char *blank = memrchr(text, ' ', n);
         n = blank ? (size_t)(blank - text) : n;
     }

@@ -2,6 +2,14 @@
  *
  * A row that cannot be used is rejected with the column, the value and what was expected; the
  * file's share of such lines is checked when the file has ended, because only then is it known.
+ *
+ *     table -> row -> bad? reject : take(row)      take: intake_items.c, intake_events.c
+ *                                    |- reads a field: missing or wrong -> reject, r->bad
+ *                                    `- KUA_OK: next row; else the import ends
+ *
+ * Two kinds of trouble, two ways: a row that is no good sets r->bad and the status stays KUA_OK; a
+ * status is for what ends the import (memory, a full disk, a question to the user). A `take` looks
+ * at r->bad after each field, since a rejected row is counted once, with its first fault.
  */
 #include <assert.h>
 #include <float.h>
@@ -11,6 +19,7 @@
 #include "data/intake_private.h"
 
 enum { SHOWN_MAX = 40, PROGRESS_ROWS = 4096 };
+/* SHOWN_MAX: bytes of a value in a message; a progress call every PROGRESS_ROWS lines. */
 
 static bool is_blank(char c)
 {
@@ -19,6 +28,7 @@ static bool is_blank(char c)
 
 kua__field kua__reading_field(const kua__reading *r, kua__role role)
 {
+    assert(r && role < KUA__ROLES);
     const kua__source_columns *source = &r->binding.role[role];
     kua__field field = {"", 0};
     if (source->constant) {
@@ -40,6 +50,7 @@ kua__field kua__reading_field(const kua__reading *r, kua__role role)
 /* Keeps the row with its reason, and counts it. */
 static kua_status reject(kua__reading *r, const char *reason)
 {
+    assert(!r->bad); /* a row is counted once */
     struct kua__intake_private *own = r->in->own;
     r->bad = true;
     r->file->bad += r->row.n_lines;
@@ -57,6 +68,7 @@ kua_status kua__reading_reject(kua__reading *r, kua__role role, kua__field value
         source->n ? kua__table_column(r->table, source->column[0]) : "the mapping's constant";
     size_t shown = KUA__MIN(value.n, (size_t)SHOWN_MAX);
     char reason[512];
+    /* Cut before a character that does not fit whole: the reason ends up in JSON. */
     shown = kua__utf8_valid(value.text, shown);
     snprintf(reason, sizeof(reason), "%.100s is '%.*s%s', expected %s", column, (int)shown,
              value.text, shown < value.n ? "..." : "", expected);
@@ -80,6 +92,7 @@ kua_status kua__reading_number(kua__reading *r, kua__role role, float fallback, 
     if (field.n == 0) {
         return KUA_OK;
     }
+    /* A double that no float can hold would become infinite without a word. */
     if (!kua__parse_double(field.text, field.n, &value) || fabs(value) > (double)FLT_MAX) {
         return kua__reading_reject(r, role, field, "a number");
     }
@@ -105,6 +118,7 @@ kua_status kua__reading_domain(kua__reading *r, uint32_t *out)
 
 static kua_status check_share(const kua__intake *in, const kua__intake_file *file)
 {
+    assert(file->bad <= file->rows);
     const double share = file->rows ? (double)file->bad / (double)file->rows : 0;
     if (share <= in->own->settings.max_bad_share) {
         return KUA_OK;
@@ -143,6 +157,7 @@ static kua_status take_rows(kua__reading *r, kua__take_row take)
 
 kua_status kua__intake_rows(kua__intake *in, kua__intake_file *file, kua__take_row take)
 {
+    assert(in && file && file->path && take);
     kua__reading r = {.in = in, .file = file};
     kua__table_format format;
     KUA__TRY(kua__mapping_format(in->own->mapping, file->section, file->path, &format));

@@ -1,4 +1,9 @@
-/* data/intake_settings.c - the import's settings, from JSON with every name and value checked. */
+/* data/intake_settings.c - the import's settings, from JSON with every name and value checked.
+ *
+ * A name that is unknown is an error and not ignored: a misspelt "bot_event_per_day" would else
+ * import what the user meant to keep out, and say nothing. The defaults stand here and in
+ * data/intake.h, which says what each means.
+ */
 #include <assert.h>
 #include <time.h>
 
@@ -65,7 +70,7 @@ static kua_status read_latest(const json_t *json, int64_t *out)
                                json_string_value(value));
     }
     return kua__json_int_or(name, json, "latest_time", 0, INT64_MAX, (int64_t)time(NULL) + 86400,
-                            out);
+                            out); /* one day of grace: clocks and time zones of shops differ */
 }
 
 static kua_status read_all(const json_t *json, kua__intake_settings *out)

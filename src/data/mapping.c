@@ -2,6 +2,14 @@
  *
  * Everything known about roles stands in one table, so that the checks of the mapping, the messages
  * and the binding cannot disagree.
+ *
+ *     mapping file --parse, check--> kua__mapping --bind to a table's header--> kua__binding
+ *                                                  per role: columns' numbers, or a constant
+ *
+ * All of a mapping is checked when it is loaded, before any file of data is opened: a word that is
+ * misspelt is told with the words that are known. What depends on a file, whether its columns are
+ * there, is checked at binding, once a file. After that the code that reads rows trusts both, and
+ * the accessors below need no checks of their own.
  */
 #include "data/mapping.h"
 
@@ -26,96 +34,43 @@ typedef struct role_info {
     const char *usual[9];      /* looked for in this order */
 } role_info;
 
-/* clang-format off: one role a row */
+/* clang-format off */
+/* One role a row, the usual names below it where the row is full. */
 static const role_info roles[] = {
-    {KUA__SECTION_ITEMS,
-     KUA__ROLE_ITEM,
-     "id",
-     "item",
-     true,
-     false,
+    {KUA__SECTION_ITEMS, KUA__ROLE_ITEM, "id", "item", true, false,
      {"item_id", "item", "id", "product_id", "asin", "parent_asin", "sku", "ItemId"}},
-    {KUA__SECTION_ITEMS,
-     KUA__ROLE_DOMAIN,
-     "domain",
-     NULL,
-     false,
-     false,
+    {KUA__SECTION_ITEMS, KUA__ROLE_DOMAIN, "domain", NULL, false, false,
      {"domain", "department", "main_category"}},
-    {KUA__SECTION_ITEMS,
-     KUA__ROLE_NAME,
-     "name",
-     NULL,
-     false,
-     false,
+    {KUA__SECTION_ITEMS, KUA__ROLE_NAME, "name", NULL, false, false,
      {"title", "name", "product_name", "item_name", "movie_title"}},
-    {KUA__SECTION_ITEMS,
-     KUA__ROLE_CATEGORY,
-     "category",
-     NULL,
-     false,
-     false,
+    {KUA__SECTION_ITEMS, KUA__ROLE_CATEGORY, "category", NULL, false, false,
      {"categories", "category", "Categories", "class", "genre", "genres"}},
     {KUA__SECTION_ITEMS, KUA__ROLE_BRAND, "brand", NULL, false, false, {"brand", "store"}},
     {KUA__SECTION_ITEMS, KUA__ROLE_TEXT, "text", NULL, false, false, {NULL}},
-    {KUA__SECTION_ITEMS,
-     KUA__ROLE_TEXT_ELSE,
-     "text_else",
-     NULL,
-     false,
-     true,
+    {KUA__SECTION_ITEMS, KUA__ROLE_TEXT_ELSE, "text_else", NULL, false, true,
      {"keywords", "description"}},
     {KUA__SECTION_ITEMS, KUA__ROLE_PRICE, "price", NULL, false, false, {"price"}},
-    {KUA__SECTION_EVENTS,
-     KUA__ROLE_USER,
-     "user",
-     NULL,
-     true,
-     false,
+    {KUA__SECTION_EVENTS, KUA__ROLE_USER, "user", NULL, true, false,
      {"user_id", "user", "customer_id", "household_id", "reviewerID", "visitorid", "session_id",
       "UserId"}},
-    {KUA__SECTION_EVENTS,
-     KUA__ROLE_ITEM,
-     "item",
-     NULL,
-     true,
-     false,
+    {KUA__SECTION_EVENTS, KUA__ROLE_ITEM, "item", NULL, true, false,
      {"item_id", "item", "product_id", "asin", "parent_asin", "sku", "itemid", "ItemId"}},
     {KUA__SECTION_EVENTS, KUA__ROLE_DOMAIN, "domain", NULL, false, false, {"domain"}},
-    {KUA__SECTION_EVENTS,
-     KUA__ROLE_TIME,
-     "time",
-     NULL,
-     false,
-     false,
+    {KUA__SECTION_EVENTS, KUA__ROLE_TIME, "time", NULL, false, false,
      {"timestamp", "time", "unixReviewTime", "event_time", "date", "Timestamp"}},
-    {KUA__SECTION_EVENTS,
-     KUA__ROLE_VALUE,
-     "value",
-     NULL,
-     false,
-     false,
+    {KUA__SECTION_EVENTS, KUA__ROLE_VALUE, "value", NULL, false, false,
      {"rating", "value", "overall", "quantity"}},
-    {KUA__SECTION_EVENTS,
-     KUA__ROLE_TYPE,
-     "type",
-     NULL,
-     false,
-     false,
+    {KUA__SECTION_EVENTS, KUA__ROLE_TYPE, "type", NULL, false, false,
      {"type", "event_type", "event", "FeedbackType"}},
     {KUA__SECTION_EVENTS, KUA__ROLE_HISTORY, "history", NULL, false, false, {"item_id_list"}},
-    {KUA__SECTION_USERS,
-     KUA__ROLE_USER,
-     "id",
-     "user",
-     true,
-     false,
+    {KUA__SECTION_USERS, KUA__ROLE_USER, "id", "user", true, false,
      {"user_id", "user", "id", "customer_id", "household_id", "UserId"}},
     {KUA__SECTION_USERS, KUA__ROLE_ATTRIBUTES, "attributes", NULL, false, false, {NULL}},
 };
 /* clang-format on */
 
 static const char *const section_names[KUA__SECTIONS] = {"items", "events", "users"};
+/* In the order of kua__time_format. */
 static const char *const time_formats[] = {"auto", "seconds", "milliseconds", "date", "position"};
 
 const char *kua__section_name(kua__section section)
@@ -345,8 +300,10 @@ void kua__mapping_free(kua__mapping *mapping)
 
 /* ---- what it says ---- */
 
+/* NULL where the mapping leaves the section out; json_object_get finds nothing in it. */
 static const json_t *section_of(const kua__mapping *m, kua__section section)
 {
+    assert(section >= 0 && section < KUA__SECTIONS);
     return json_object_get(m->json, section_names[section]);
 }
 
@@ -408,7 +365,7 @@ static bool usual_type(const char *word, size_t n, uint8_t *out)
 bool kua__mapping_type(const kua__mapping *mapping, const char *word, size_t n, uint8_t *out)
 {
     assert(mapping && (word || n == 0) && out);
-    char key[64];
+    char key[64]; /* jansson wants a NUL; a longer word maps to nothing, and is refused below */
     const json_t *types = json_object_get(section_of(mapping, KUA__SECTION_EVENTS), "types");
     if (types && n < sizeof(key)) {
         snprintf(key, sizeof(key), "%.*s", (int)n, word);
@@ -459,6 +416,8 @@ static kua_status bind_mapped(kua__table *table, const role_info *info, const js
     return KUA_OK;
 }
 
+/* A single-valued role takes the first of its usual names that the header has: they stand in order
+ * of preference. */
 static kua_status bind_usual(kua__table *table, const role_info *info, kua__source_columns *out)
 {
     for (size_t i = 0; i < KUA__COUNT(info->usual) && info->usual[i]; i++) {
@@ -480,6 +439,7 @@ static kua_status bind_role(const json_t *given, const role_info *info, kua__tab
         value = json_object_get(given, info->synonym);
     }
     KUA__TRY(value ? bind_mapped(table, info, value, out) : bind_usual(table, info, out));
+    assert(out->n <= KUA__SOURCE_COLUMNS_MAX);
     if (info->required && out->n == 0) {
         return kua__fail(KUA_FORMAT,
                          "%s:1: no column for %s.%s; a mapping tells which it is "

@@ -1,10 +1,18 @@
-/* data/rejects.c - see rejects.h. */
+/* data/rejects.c - the lines that an import could not read, written as they come.
+ *
+ *     init -> add -> add ... -> keep -> release       path: from the first add on
+ *              `- opens the file                      kept: it is in its place
+ *
+ * The file is written beside its place and renamed by keep (base's writer), so that the rejects of
+ * the import before stay readable until this one has its own. An import that fails keeps its
+ * rejects too: they are what the user needs then. One that is killed leaves none.
+ */
 #include "data/rejects.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { RAW_MAX = 4096 };
+enum { RAW_MAX = 4096 }; /* bytes of a line that are shown: enough to find it by */
 
 void kua__rejects_init(kua__rejects *r, const char *folder)
 {
@@ -15,6 +23,7 @@ void kua__rejects_init(kua__rejects *r, const char *folder)
 /* <folder>/<base name of the file>.rejects.tsv */
 static kua_status open_file(kua__rejects *r, const char *file)
 {
+    assert(r->folder && !r->open && !r->path);
     const char *slash = strrchr(file, '/');
     const char *base = slash ? slash + 1 : file;
     KUA__TRY(kua__make_folders(r->folder));
@@ -32,6 +41,8 @@ static kua_status open_file(kua__rejects *r, const char *file)
     return KUA_OK;
 }
 
+/* Line breaks inside a row (quoted CSV) are written as \n and \r: one reject, one line. Tabs stay,
+ * since the content is the last column. */
 static void write_raw(kua__writer *w, const char *raw, size_t n)
 {
     n = KUA__MIN(n, (size_t)RAW_MAX);

@@ -2,6 +2,10 @@
  *
  * jansson ignores some failures of its own output (a key that did not fit is left out), so text is
  * written into a buffer of ours, whose failures stick.
+ *
+ * Every function here takes NULL for a value that could not be made, so that a report is written
+ * down without a check after each line, and looked at once, in kua__json_finish. Values are owned
+ * by whom they are given to: after a failure they are released here, not by the caller.
  */
 #include "data/report_json.h"
 

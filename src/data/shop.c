@@ -3,7 +3,8 @@
  * How a log is built
  *   A counting sort by user (stable, linear) and, inside each user whose events are not in order
  *   already, a bottom-up merge sort by (part, time). Files mostly come in order, so that the second
- *   step is mostly one comparison per event.
+ *   step is mostly one comparison per event. The merge sort is ours because qsort is not stable,
+ *   and equal times must keep the order of the files: it is the order of a history.
  *
  * Invariants
  *   I1  user_at[0] == 0, user_at[n_users] == n_events, and it never falls.
@@ -44,6 +45,8 @@ bool kua__event_type_parse(const char *name, size_t n, uint8_t *out)
 
 static bool comes_after(const kua__raw_event *a, const kua__raw_event *b)
 {
+    /* Parts before times: a given split may put an event into the test that is older than one of
+     * training, and a split is offsets into a user's events (data/split.h). */
     return a->part != b->part ? a->part > b->part : a->time > b->time;
 }
 
@@ -62,6 +65,7 @@ static bool is_sorted(const kua__raw_event *e, size_t n)
 static void merge(const kua__raw_event *from, kua__raw_event *to, size_t a, size_t middle,
                   size_t end)
 {
+    assert(a <= middle && middle <= end);
     size_t left = a, right = middle;
     for (size_t at = a; at < end; at++) {
         bool take_right = left == middle || (right < end && comes_after(&from[left], &from[right]));
@@ -72,7 +76,7 @@ static void merge(const kua__raw_event *from, kua__raw_event *to, size_t a, size
 /* Sorts events[n] with room for as many in scratch. */
 static void sort_user(kua__raw_event *events, kua__raw_event *scratch, size_t n)
 {
-    kua__raw_event *from = events, *to = scratch;
+    kua__raw_event *from = events, *to = scratch; /* change places after every round */
     for (size_t run = 1; run < n; run *= 2) {
         for (size_t a = 0; a < n; a += 2 * run) {
             merge(from, to, a, KUA__MIN(a + run, n), KUA__MIN(a + 2 * run, n));
@@ -99,13 +103,14 @@ static void sort_events(kua__raw_event *events, kua__raw_event *scratch, size_t 
         user_at[u + 1] += user_at[u];
     }
     for (size_t e = 0; e < n; e++) {
-        scratch[user_at[events[e].user]++] = events[e];
+        scratch[user_at[events[e].user]++] = events[e]; /* in order of e: stable */
     }
     memmove(user_at + 1, user_at, n_users * sizeof(*user_at)); /* each had run on to the next */
     user_at[0] = 0;
     memcpy(events, scratch, n * sizeof(*events));
     for (size_t u = 0; u < n_users; u++) {
         size_t at = user_at[u], count = user_at[u + 1] - at;
+        assert(user_at[u] <= user_at[u + 1]); /* I1 */
         if (!is_sorted(events + at, count)) {
             sort_user(events + at, scratch, count);
         }
@@ -114,6 +119,7 @@ static void sort_events(kua__raw_event *events, kua__raw_event *scratch, size_t 
 
 /* ---- logs ---- */
 
+/* A log without a given split does without the array: a byte less for every event. */
 static bool has_parts(const kua__raw_event *events, size_t n)
 {
     for (size_t e = 0; e < n; e++) {
@@ -139,6 +145,7 @@ static void log_fill(kua__log *log, const kua__raw_event *events)
     assert((events || log->n_events == 0) && log->item && log->time && log->value && log->type);
     for (size_t e = 0; e < log->n_events; e++) {
         assert(events[e].item < log->n_items && events[e].type < KUA__EVENT_TYPES);
+        assert(events[e].part <= KUA__PART_TEST);
         log->item[e] = events[e].item;
         log->time[e] = events[e].time;
         log->value[e] = events[e].value;
@@ -161,6 +168,7 @@ kua_status kua__log_build(kua__log *log, size_t n_users, size_t n_items, kua__ra
     if (!st) st = KUA__NEW_ARRAY(&scratch, n, "events to sort");
     if (!st) {
         sort_events(events, scratch, n, n_users, log->user_at);
+        assert(log->user_at[0] == 0 && log->user_at[n_users] == n); /* I1 */
         log_fill(log, events);
     } else {
         kua__log_release(log);

@@ -3,8 +3,7 @@
  *
  *     shop
  *      |- users      id -> number, shared by all domains
- *      |- items      number -> id, name, text, domain; the items of a domain have consecutive
- * numbers
+ *      |- items      number -> id, name, text, domain; those of a domain have consecutive numbers
  *      `- domains[d] first_item .. first_item + n_items, and its log
  *
  *     log of a domain (local item numbers 0 .. n_items)

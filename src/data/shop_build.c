@@ -5,6 +5,12 @@
  *     shop->items         a0 a1 b0 b1 b2        domains[1].first_item == 2
  *
  * Events are dealt out to their domains in one block, and each domain's part of it becomes a log.
+ * Until then they name items by the builder's numbers, because an item's place is known only when
+ * all items have come: what a log holds, local numbers, is place - first_item.
+ *
+ * Ownership: the builder owns all until finish hands it to the shop as a whole (the structs are
+ * copied, their memory moves); init then leaves the builder empty, so that release is always right.
+ * A failed finish leaves everything with the builder.
  */
 #include "data/shop_build.h"
 
@@ -34,7 +40,7 @@ kua_status kua__shop_builder_domain(kua__shop_builder *b, const char *name, bool
     kua__shop *shop = &b->shop;
     KUA__TRY(KUA__GROW(&shop->domains, &b->domains_room, shop->n_domains, "domains"));
     kua__domain *domain = &shop->domains[shop->n_domains];
-    *domain = (kua__domain){.log = {.has_clock = has_clock}};
+    *domain = (kua__domain){.log = {.has_clock = has_clock}}; /* n_domains grows when it is whole */
     KUA__TRY(copy_text(b, name, &domain->name));
     *out = (uint32_t)shop->n_domains++;
     return KUA_OK;
@@ -73,6 +79,7 @@ kua_status kua__shop_builder_event(kua__shop_builder *b, const kua__raw_event *e
 {
     assert(b && event);
     assert(event->user < b->shop.users.count && event->item < b->shop.n_items);
+    assert(event->type < KUA__EVENT_TYPES && event->part <= KUA__PART_TEST);
     KUA__TRY(KUA__GROW(&b->events, &b->events_room, b->n_events, "events"));
     b->events[b->n_events++] = *event;
     return KUA_OK;
@@ -98,6 +105,7 @@ static kua_status order_items(kua__shop *shop, uint32_t *place)
         kua__domain *domain = &shop->domains[shop->items[i].domain];
         place[i] = (uint32_t)(domain->first_item + domain->n_items++);
         sorted[place[i]] = shop->items[i];
+        assert(place[i] < shop->n_items);
     }
     kua__free(shop->items);
     shop->items = sorted;
@@ -123,7 +131,8 @@ static void deal_events(const kua__shop_builder *b, const uint32_t *place, kua__
         dealt[at[d]++].item = item - (uint32_t)shop->domains[d].first_item;
     }
     memmove(at + 1, at, shop->n_domains * sizeof(*at));
-    at[0] = 0;
+    at[0] = 0; /* each offset had run on to where the next domain begins */
+    assert(at[shop->n_domains] == b->n_events);
 }
 
 static kua_status build_logs(kua__shop_builder *b, const uint32_t *place)
@@ -135,7 +144,7 @@ static kua_status build_logs(kua__shop_builder *b, const uint32_t *place)
     if (!st) st = KUA__NEW_ARRAY(&at, shop->n_domains + 1, "offsets of domains");
     if (!st) {
         deal_events(b, place, dealt, at);
-        kua__free(b->events);
+        kua__free(b->events); /* before the logs: they need the room */
         b->events = NULL;
         b->events_room = 0;
     }

@@ -3,11 +3,13 @@
  *     kua__shop_builder b;
  *     kua__shop_builder_init(&b);
  *     kua_status st = kua__shop_builder_domain(&b, "beauty", true, &domain);
- *     if (!st) st = kua__shop_builder_item(&b, &(kua__item){.id = "B004", .domain = domain},
- * &item); if (!st) st = kua__shop_builder_user(&b, "A1YJ", 4, &user); if (!st) st =
- * kua__shop_builder_event(&b, &(kua__raw_event){user, item, time, 1, type, part}); if (!st) st =
- * kua__shop_builder_finish(&b, &shop); kua__shop_builder_release(&b);               also after
- * finish
+ *     kua__item soap = {.id = "B004", .domain = domain};
+ *     if (!st) st = kua__shop_builder_item(&b, &soap, &item);
+ *     if (!st) st = kua__shop_builder_user(&b, "A1YJ", 4, &user);
+ *     kua__raw_event bought = {user, item, time, 1, type, part};
+ *     if (!st) st = kua__shop_builder_event(&b, &bought);
+ *     if (!st) st = kua__shop_builder_finish(&b, &shop);
+ *     kua__shop_builder_release(&b);               also after finish
  */
 #ifndef KUA_DATA_SHOP_BUILD_H
 #define KUA_DATA_SHOP_BUILD_H

@@ -2,6 +2,10 @@
  *
  * A log is sorted by user, part and time (data/shop.h), so that what comes before a cut is a prefix
  * of each user's events, and a split cannot let a later event into an earlier part.
+ *
+ * Time splits cut all users at the same moment, so that nothing of a test's future is trained on;
+ * leave-one-out cuts each user by itself, as the literature's benchmarks do, and lets a late event
+ * of one user train a model that is tested on an early one of another.
  */
 #include "data/split.h"
 
@@ -16,8 +20,10 @@ static kua_status split_reserve(kua__split *split, const kua__log *log, kua__spl
     return st;
 }
 
+/* The invariant of data/split.h, which every reader of a split relies on. */
 static void split_check(const kua__split *split, const kua__log *log)
 {
+    assert(split->n_users == log->n_users);
     for (size_t u = 0; u < split->n_users; u++) {
         assert(log->user_at[u] <= split->valid_at[u]);
         assert(split->valid_at[u] <= split->test_at[u]);
@@ -31,6 +37,7 @@ kua_status kua__split_leave_one_out(const kua__log *log, kua__split *out)
     KUA__TRY(split_reserve(out, log, KUA__SPLIT_LEAVE_ONE_OUT));
     for (size_t u = 0; u < log->n_users; u++) {
         size_t end = log->user_at[u + 1], n = end - log->user_at[u];
+        /* With fewer than three events nothing would be left to learn a user from. */
         out->test_at[u] = n < 3 ? end : end - 1;
         out->valid_at[u] = n < 3 ? end : end - 2;
     }

@@ -3,6 +3,16 @@
  * Lines are looked for in a window that grows only for a line that does not fit, up to a limit: a
  * file of 100 MB in one line costs 16 MiB and gives an error. Files are read, not mapped, so that a
  * pipe works as well, and a file that is cut off while it is read is no crash.
+ *
+ *     data  [ done | begin ... end | free ]     make_room moves begin..end to the front, and only
+ *                                               doubles the block where that was not enough
+ *
+ * Invariants
+ *   I1  begin <= end <= room (a table in memory has no room: its window is all there is).
+ *   I2  next_line is the number of the line at `begin`: kua__table_skip moves both together.
+ *   I3  what a row lends out (raw, fields) points into the window, scratch or the JSON object, and
+ *       none of them is touched before the next kua__table_next.
+ *   I4  columns are only added before the first row: fields has room for all of them.
  */
 #include "data/table.h"
 
@@ -54,8 +64,10 @@ kua_status kua__table_format_of(const char *path, kua__table_format *out)
 
 /* ---- the window ---- */
 
+/* Room for at least one more byte behind `end`. */
 static kua_status make_room(kua__table *t)
 {
+    assert(t->owns_data && t->begin <= t->end && t->end <= t->room);
     if (t->begin) {
         memmove(t->data, t->data + t->begin, t->end - t->begin);
         t->end -= t->begin;
@@ -104,9 +116,10 @@ kua_status kua__table_more(kua__table *t)
 
 kua_status kua__table_line(kua__table *t, size_t *n, size_t *used)
 {
+    assert(t->begin <= t->end);
     const char *stop = NULL;
     for (size_t seen = 0;;) {
-        size_t have = t->end - t->begin;
+        size_t have = t->end - t->begin; /* the first `seen` bytes of it hold no line end */
         stop = have > seen ? memchr(t->data + t->begin + seen, '\n', have - seen) : NULL;
         if (stop || t->eof) {
             break;
@@ -152,6 +165,7 @@ bool kua__table_clean(kua__table *t, const char *text, size_t n)
 
 kua_status kua__table_bad(kua__table *t, kua__row *row)
 {
+    assert(row->line > 0);
     KUA__TRY(kua__buf_status(&t->problem));
     row->bad = t->problem.data;
     row->field = NULL;
@@ -162,6 +176,7 @@ kua_status kua__table_bad(kua__table *t, kua__row *row)
 
 kua_status kua__table_add_column(kua__table *t, const char *name, size_t n)
 {
+    assert(t && name && t->n_columns <= KUA__TABLE_COLUMNS_MAX);
     if (t->n_columns == KUA__TABLE_COLUMNS_MAX) {
         return kua__fail(KUA_FORMAT, "%s:1: more than %d columns", t->name, KUA__TABLE_COLUMNS_MAX);
     }
@@ -218,6 +233,7 @@ bool kua__table_has(const kua__table *table, const char *column)
     return false;
 }
 
+/* Forty names: a message that a terminal can show. */
 static kua_status no_column(const kua__table *t, const char *column)
 {
     kua__buf names = {0};
@@ -266,6 +282,7 @@ kua_status kua__table_joiner(kua__table *table, size_t column, const char *joine
 /* Byte order marks: UTF-8's is skipped; UTF-16 and UTF-32 are refused by name. */
 static kua_status check_mark(kua__table *t)
 {
+    /* A pipe may give less than asked for: four bytes, or all there are. */
     while (!t->eof && t->end - t->begin < 4) {
         KUA__TRY(kua__table_more(t));
     }
@@ -362,6 +379,7 @@ kua_status kua__table_next(kua__table *table, kua__row *row)
 {
     assert(table && row);
     *row = (kua__row){0};
+    assert(table->begin <= table->end); /* I1 */
     KUA__TRY(kua__table_reserve_fields(table));
     return table->format == KUA__TABLE_JSONL ? kua__jsonl_next(table, row)
                                              : kua__delimited_next(table, row);

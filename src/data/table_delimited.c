@@ -10,6 +10,12 @@
  *     PLAIN (a quote is a letter here)
  *
  * Positions are relative to the row's begin: the window may move while a row is read.
+ *
+ * A row passes three hands: scan_row finds its cells (offsets), check_row says whether it is one,
+ * fill_fields makes pointers of the offsets. Only the last needs the window to stay where it is.
+ *
+ * A quote that is never closed would swallow the rest of the file as one field. It is therefore an
+ * error of the file and not of a row, told with the line of the quote.
  */
 #include <assert.h>
 #include <string.h>
@@ -39,8 +45,10 @@ static kua_status add_cell(kua__table *t, size_t from, size_t n, bool escaped)
 
 static kua_status end_field(kua__table *t, csv_scan *s)
 {
+    assert(s->from <= s->at);
     size_t n = s->at - s->from;
     if (s->state == CLOSED && !s->broken) {
+        assert(n > 0);
         n--; /* the closing quote; `at` is past it */
         const char *text = t->data + t->begin + s->from;
         while (n && text[n] != '"') { /* a '\r' before the line's end */
@@ -59,6 +67,7 @@ static kua_status end_field(kua__table *t, csv_scan *s)
 /* One byte that is neither a comma nor a line end of its own. */
 static void scan_byte(kua__table *t, csv_scan *s, char c)
 {
+    assert(c != ',' || s->state == QUOTED);
     switch (s->state) {
     case START:
         s->state = c == '"' ? QUOTED : PLAIN;
@@ -101,6 +110,7 @@ static kua_status scan_more(kua__table *t, const csv_scan *s)
 /* Finds the row at `begin`: cells, used and lines; used is 0 at the end of the file. */
 static kua_status scan_csv(kua__table *t, csv_scan *s)
 {
+    /* Invariant: at <= end - begin, and every cell lies before `at`. */
     *s = (csv_scan){0};
     t->n_cells = 0;
     for (;; s->at++) {
@@ -134,6 +144,7 @@ static kua_status scan_csv(kua__table *t, csv_scan *s)
 
 static kua_status cut_tabs(kua__table *t, size_t n)
 {
+    assert(n <= t->end - t->begin);
     t->n_cells = 0;
     const char *text = t->data + t->begin;
     for (size_t from = 0;;) {
@@ -198,6 +209,7 @@ static void add_unescaped(kua__buf *to, const char *text, size_t n)
 /* Cells to fields. Escaped ones are rewritten in scratch, whose place is known only at the end. */
 static kua_status fill_fields(kua__table *t)
 {
+    assert(t->n_cells == t->n_columns && t->n_cells <= t->fields_room);
     const char *base = t->data + t->begin;
     kua__buf_clear(&t->scratch);
     for (size_t i = 0; i < t->n_cells; i++) {
@@ -218,6 +230,7 @@ static kua_status fill_fields(kua__table *t)
     return KUA_OK;
 }
 
+/* A line with nothing on it is no row: files often end with some. A quoted "" is a field. */
 static bool is_blank(const kua__table *t)
 {
     return t->n_cells == 1 && t->cells[0].n == 0 && !t->cells[0].escaped;
@@ -240,6 +253,7 @@ kua_status kua__delimited_next(kua__table *t, kua__row *row)
     row->n_lines = s.lines;
     row->raw = t->data + t->begin;
     row->raw_n = s.used;
+    /* strchr finds the NUL at the end of its list as well, which is no line end. */
     while (row->raw_n && strchr("\r\n", row->raw[row->raw_n - 1]) && row->raw[row->raw_n - 1]) {
         row->raw_n--;
     }

@@ -1,7 +1,9 @@
 /* data/table_jsonl.c - rows that are JSON objects, one a line.
  *
  * The columns are the members of the first object plus those that the reader asks for. Strings are
- * lent out from the parsed object; everything else is written into scratch.
+ * lent out from the parsed object, which lives until the next line is parsed; everything else is
+ * written into scratch, whose place is known only when it has stopped growing. Pointers are
+ * therefore set in a second pass over the fields, in the order in which they were written.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -100,7 +102,8 @@ static void add_scalar(kua__buf *to, const json_t *value)
     }
 }
 
-/* Arrays in arrays (paths of categories) are flattened; objects in arrays have no text. */
+/* Arrays in arrays (paths of categories) are flattened; objects in arrays have no text. The depth
+ * is bounded because a file decides about it, and the stack is ours. */
 static void add_joined(kua__buf *to, const json_t *value, const char *joiner, int depth)
 {
     enum { DEPTH_MAX = 8 };
@@ -125,6 +128,7 @@ static void add_joined(kua__buf *to, const json_t *value, const char *joiner, in
 /* Fills fields; those in scratch get their offset first and their place when it is known. */
 static kua_status fill_fields(kua__table *t)
 {
+    assert(json_is_object(t->object) && t->n_columns <= KUA__MAX(t->fields_room, (size_t)1));
     kua__buf_clear(&t->scratch);
     for (size_t i = 0; i < t->n_columns; i++) {
         const json_t *value = json_object_get(t->object, t->columns[i].name);
@@ -148,6 +152,7 @@ static kua_status fill_fields(kua__table *t)
             at += t->fields[i].n;
         }
     }
+    assert(at == t->scratch.len);
     return KUA_OK;
 }
 

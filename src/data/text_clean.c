@@ -6,6 +6,9 @@
  * opens no tag ("5 < 7") stays, and so does a "&" that begins no entity. Entities may be escaped
  * twice; decoding is repeated until nothing changes, at most three times. NFKC can itself make
  * markup ("＜br＞" in wide letters), which is therefore looked for once more afterwards.
+ *
+ * The bounds on entities, tags and rounds keep the work linear: an '&' or '<' looks ahead a bounded
+ * number of bytes, and only so many rounds are made. A longer "tag" is text that holds a '<'.
  */
 #include "data/text_clean.h"
 
@@ -48,7 +51,7 @@ static size_t numeric_entity(const char *text, size_t n, char out[4])
     }
     for (size_t i = hex ? 1 : 0; i < n; i++) {
         int digit = digit_value(text[i], hex ? 16 : 10);
-        if (digit < 0 || code > 0x10ffff) {
+        if (digit < 0 || code > 0x10ffff) { /* before the product can overflow */
             return 0;
         }
         code = code * (hex ? 16 : 10) + digit;
@@ -62,6 +65,7 @@ static size_t numeric_entity(const char *text, size_t n, char out[4])
 /* Decodes the entity at text ("&amp;"); returns the bytes it takes, 0 where it is none. */
 static size_t decode_entity(const char *text, size_t n, kua__buf *out)
 {
+    assert(n > 0 && text[0] == '&');
     const char *end = memchr(text, ';', KUA__MIN(n, (size_t)ENTITY_BYTES_MAX));
     if (!end || end == text + 1) {
         return 0;
@@ -90,6 +94,7 @@ static bool is_letter(char c)
 /* The bytes of the tag at text ("<br/>", "</p>", "<!-- -->"); 0 where it is none. */
 static size_t tag_length(const char *text, size_t n)
 {
+    assert(n > 0 && text[0] == '<');
     if (n < 3 || !(is_letter(text[1]) || text[1] == '/' || text[1] == '!')) {
         return 0;
     }
@@ -97,7 +102,7 @@ static size_t tag_length(const char *text, size_t n)
     return end ? (size_t)(end - text) + 1 : 0;
 }
 
-/* One round; true if anything was markup. */
+/* One round; true if anything was markup. A tag leaves a blank: "Soap<br>Bar" is two words. */
 static bool strip_markup(const char *text, size_t n, kua__buf *out)
 {
     bool found = false;
@@ -153,6 +158,8 @@ static size_t blank_length(const char *text, size_t n)
 
 static void squeeze_blanks(const char *text, size_t n, kua__buf *out)
 {
+    /* A blank is written before a word that has one in front of it, so that none is left at the
+     * ends. */
     size_t start = out->len;
     for (size_t i = 0; i < n;) {
         size_t end = i, blank = 0;
