@@ -406,13 +406,16 @@ kua_status kua__intake_hash(const kua__intake *in, uint64_t *out)
     const char *domain = o->domain ? o->domain : "";
     kua__intake_settings s = in->own->settings;
     char words[256];
-    /* latest_time is not among them: its default moves with the clock, and would make every import
-     * a new one. */
+    /* latest_time only where it was given: its default moves with the clock, and would make every
+     * import a new one. */
     int n = snprintf(words, sizeof(words), "%g %d %d %d %lld %lld %lld", s.max_bad_share,
                      s.auto_unknown, s.create_unknown, s.keep_duplicates,
                      (long long)s.bot_events_per_hour, (long long)s.bot_events_per_day,
                      (long long)s.k_core);
     uint64_t hash = kua__hash64(words, (size_t)n, 1);
+    if (json_object_get(o->settings, "latest_time")) {
+        hash = kua__hash64(&s.latest_time, sizeof(s.latest_time), hash);
+    }
     hash = kua__hash64(domain, strlen(domain), hash);
     if (o->map) {
         KUA__TRY(hash_file(o->map, &hash));

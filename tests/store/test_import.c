@@ -72,6 +72,22 @@ static void a_repeat_adds_nothing(void **state)
     kua__store_close(store);
 }
 
+static void another_latest_time_is_no_repeat(void **state)
+{
+    (void)state;
+    kua__store *store = fresh_store("latest.db");
+    kua__import_options o = files();
+    json_t *early = json_pack("{s:i}", "latest_time", 1500000100);
+    json_t *late = json_pack("{s:i}", "latest_time", 1500001000);
+    o.settings = early;
+    assert_int_equal(import_events(store, &o), 2); /* the third is later */
+    o.settings = late;
+    assert_int_equal(import_events(store, &o), 1);
+    json_decref(early);
+    json_decref(late);
+    kua__store_close(store);
+}
+
 static void later_imports_add_and_update(void **state)
 {
     (void)state;
@@ -262,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_import_is_loaded_as_it_was),
         cmocka_unit_test(a_repeat_adds_nothing),
+        cmocka_unit_test(another_latest_time_is_no_repeat),
         cmocka_unit_test(later_imports_add_and_update),
         cmocka_unit_test(kept_duplicates_are_idempotent_too),
         cmocka_unit_test(users_are_updated),
