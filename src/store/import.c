@@ -5,6 +5,17 @@
  * What the store knows is numbered first and files are read inside the transaction, because new
  * numbers go on from there; readers are not held up, they see the state before. Numbers of the
  * intake are the store's numbers, so writing needs no look-ups.
+ *
+ * Invariants
+ *   I1  the three lists are read in order of number and without holes (store.c, I1), so that the
+ *       intake, which counts from 0, gives each the number that it has. A hole is a damaged store.
+ *   I2  an item or user that is known and was not read again is not written: a second month of
+ *       events does not touch the catalogue.
+ *   I3  a row that is written but says what is there already changes nothing (the WHERE of the
+ *       upserts), so that sqlite3_changes counts what is new.
+ *
+ * A repeat of the latest import is found by its hash before a row is read. Any other import is read
+ * in full, and the keys of the tables see to it that nothing is stored twice.
  */
 #include <assert.h>
 #include <math.h>
@@ -21,9 +32,10 @@ typedef struct importing {
     kua__store *store;
     kua__intake *in;
     const kua_monitor *monitor;
-    int64_t items, items_updated, users, users_updated, events, events_known;
+    int64_t items, items_updated, users, users_updated; /* rows added and changed */
+    int64_t events, events_known; /* added, and left out because the store had them */
     uint64_t hash;
-    double start;
+    double start; /* kua__seconds() */
 } importing;
 
 /* ---- what is known ---- */
@@ -84,6 +96,7 @@ static kua_status know_users(importing *im)
 
 static kua_status write_domains(importing *im)
 {
+    assert(im->in->domain_names.count == 0 || im->in->domains);
     const kua__intake *in = im->in;
     kua__query q;
     kua_status st = kua__query_open(im->store, &q,
@@ -101,6 +114,7 @@ static kua_status write_domains(importing *im)
 
 static void bind_item(kua__query *q, size_t number, const kua__intake_item *item)
 {
+    assert(item->id && item->name && item->text && item->category && item->brand);
     kua__query_int(q, 1, (int64_t)number);
     kua__query_int(q, 2, item->domain);
     kua__query_text(q, 3, item->id);
@@ -150,6 +164,7 @@ static kua_status write_users(importing *im)
                                     " WHERE attributes IS NOT ?3");
     for (size_t u = 0; !st && u < in->users.count; u++) {
         const char *attributes = u < in->attributes_room ? in->attributes[u] : NULL;
+        /* The array is only as long as the highest user with attributes needs it. */
         if (u < in->known_users && !attributes) {
             continue;
         }
@@ -189,6 +204,7 @@ static kua_status write_events(importing *im)
                                     " ON CONFLICT DO NOTHING");
     for (size_t e = 0; !st && e < in->n_events; e++) {
         const kua__intake_event *event = &in->events[e];
+        assert(event->item < in->n_items && event->user < in->users.count);
         bind_event(&q, in->items[event->item].domain, event);
         st = kua__query_run(&q);
         int changed = st ? 0 : sqlite3_changes(im->store->db);
@@ -268,6 +284,8 @@ static kua_status import_all(importing *im, json_t **report)
     return write_report(im, *report);
 }
 
+/* The hash is compared inside the transaction: between a look and the lock another process could
+ * have imported something else. */
 static kua_status import_in_transaction(importing *im, json_t **report)
 {
     KUA__TRY(kua__db_begin(im->store));

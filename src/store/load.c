@@ -3,6 +3,16 @@
  * Events come out of their table by domain, user and time. Equal times of one user are put back
  * into the order of their files (seq) in a small buffer before they are handed on, so that a shop
  * from the store and one straight from the files are the same.
+ *
+ *     BEGIN -> users -> for each domain: items, then events -> finish -> ROLLBACK
+ *
+ * All of it is one read transaction, which sees one state of the file whoever writes meanwhile; it
+ * has nothing to commit. Users come first and all of them, also for one domain: their numbers are
+ * the store's, so that what was trained on one shop fits another one of the same store. Items of an
+ * event's domain must be there before the event, since events name them.
+ *
+ * What is read is checked as a file is, by range: a damaged page can hold anything, and the shop
+ * takes numbers for positions in arrays.
  */
 #include <assert.h>
 #include <math.h>
@@ -105,6 +115,7 @@ static kua_status flush_tied(loading *l)
 
 static kua_status read_event(const loading *l, kua__query *q, tied_event *out)
 {
+    assert(q->row && sqlite3_column_count(q->statement) == 7);
     sqlite3_stmt *s = q->statement;
     int64_t user = sqlite3_column_int64(s, 0), item = sqlite3_column_int64(s, 2);
     int64_t type = sqlite3_column_int64(s, 3), part = sqlite3_column_int64(s, 6);
@@ -129,6 +140,7 @@ static kua_status load_event(loading *l, kua__query *q)
     tied_event next = {0};
     KUA__TRY(read_event(l, q, &next));
     const kua__raw_event *last = l->n_tied ? &l->tied[0].event : NULL;
+    /* Tied: the same user and time; rows come by (user, time, ...), so that they are neighbours. */
     if (last && (last->user != next.event.user || last->time != next.event.time)) {
         KUA__TRY(flush_tied(l));
     }

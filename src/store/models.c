@@ -3,6 +3,18 @@
  * A publication is a row that is never changed: the published model of a domain is its latest one,
  * and rolling back removes that row. So the history of a domain is there to be read, and a roll
  * back can be followed by another.
+ *
+ *     models        (shoes, 1) (shoes, 2) (shoes, 3)           versions count from 1, by name
+ *     publications   #1 shoes 1   #2 shoes 2   #3 shoes 1      of one domain, by id
+ *                                              ^ published; rolling back removes #3: #2 is
+ *
+ * Invariants
+ *   I1  a publication names a model that is there: a published version cannot be removed, and one
+ *       that is not takes its old publications along.
+ *   I2  versions of a name only grow while its newest one stays: max + 1 is taken inside the same
+ *       transaction that adds the row, so that two processes cannot take one number.
+ *
+ * The registry knows names and paths; the files of a model are the workspace's (engine/models.c).
  */
 #include <assert.h>
 #include <string.h>
@@ -22,6 +34,7 @@ static const char columns[] =
 
 static kua_status read_row(kua__query *q, json_t **out)
 {
+    /* In the order of the columns from 2 on. */
     static const char *const texts[] = {"kind", "domain", "strategy", "path", "parent"};
     char date[32];
     json_t *record;
@@ -32,6 +45,7 @@ static kua_status read_row(kua__query *q, json_t **out)
     json_t *row = kua__json_new_object(&st);
     bool published = sqlite3_column_int(q->statement, 10) != 0;
     const char *why = kua__query_get_text(q, published ? 11 : 7);
+    /* Why it was published says more than why it was made, where anybody said so. */
     kua__json_put(row, "name", kua__json_text(kua__query_get_text(q, 0)), &st);
     kua__json_put(row, "version", json_integer(sqlite3_column_int(q->statement, 1)), &st);
     for (int i = 0; i < (int)KUA__COUNT(texts); i++) {
@@ -135,6 +149,7 @@ static kua_status next_version(kua__store *store, const char *name, int *out)
 static kua_status insert_model(kua__store *store, const kua__model_row *row, const char *record,
                                int version)
 {
+    assert(version >= 1 && record);
     kua__query q;
     kua_status st = kua__query_open(
         store, &q, "INSERT INTO models VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
@@ -238,6 +253,8 @@ static kua_status delete_rows(kua__store *store, const char *sql, const char *na
     return st;
 }
 
+/* A version that recommends now is not removed. Its rows in publications go along: rolling back to
+ * a model that is gone would leave the domain without one. */
 static kua_status remove_model(kua__store *store, const char *name, int version)
 {
     json_t *row;
@@ -266,6 +283,7 @@ kua_status kua__store_model_remove(kua__store *store, const char *name, int vers
 static kua_status insert_publication(kua__store *store, const char *domain, const char *name,
                                      int version, const char *reason)
 {
+    assert(version >= 1 && domain);
     kua__query q;
     kua_status st = kua__query_open(store, &q,
                                     "INSERT INTO publications(domain, name, version, time, reason)"
@@ -297,6 +315,7 @@ kua_status kua__store_publish(kua__store *store, const char *name, int version, 
 static kua_status publication(kua__store *store, const char *domain, int back, char **name,
                               int *version, int64_t *id)
 {
+    assert(back >= 0);
     kua__query q;
     *name = NULL;
     kua_status st = kua__query_open(store, &q,

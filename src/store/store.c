@@ -7,7 +7,7 @@
  *     events    clustered by (domain, user, time, item, type, value, occurrence): the shop is
  * loaded by one pass in this order, and a repeated event meets itself; seq is the order of equal
  * times, part the given split's imports   one row an import: hash of what was read, report (JSON)
- *     models, publications, settings
+ *     models, publications (store/models.c), settings
  *
  * Invariants
  *   I1  numbers of domains, items and users are 0, 1, 2, ... without holes: they are positions in
@@ -26,6 +26,7 @@
 #include "store/db.h"
 
 enum { APPLICATION_ID = 0x6b756101, BUSY_MS = 2000 };
+/* The names of the enum stand as numbers in the text below: a PRAGMA takes no parameter. */
 
 static const char tables[] =
     "CREATE TABLE domains(number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL,"
@@ -50,6 +51,7 @@ static const char tables[] =
     "PRAGMA application_id = 1802854657;" /* APPLICATION_ID */
     "PRAGMA user_version = 1;";           /* KUA__STORE_VERSION */
 
+/* In this order: a database of somebody else has a version of its own, which means nothing here. */
 static kua_status check_version(kua__store *store)
 {
     int64_t application = 0, version = 0;
@@ -98,6 +100,8 @@ static kua_status store_new(const char *path, kua__store **out)
     return KUA_OK;
 }
 
+/* The journal's mode is kept in the file and cannot change inside a transaction; synchronous
+ * belongs to the connection, and open_with sets it again. */
 static kua_status make_tables(kua__store *store)
 {
     KUA__TRY(kua__db_exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", "open"));

@@ -44,14 +44,16 @@ void kua__store_close(kua__store *store); /* NULL is allowed */
 
 /* Reads, cleans and stores files. Items and users that exist are updated where they differ; an
  * event that is there already (same user, item, time, type, value) is not added again, so that a
- * repeat adds nothing. *report (owned; may be NULL): { "files":   [{"file", "kind":
- * "items|events|users", "rows", "bad", "seconds"}], "items": added, "items_updated": n, "users":
- * added, "users_updated": n, "events": added, "events_known": n, "domains": ["beauty"], "cleaned":
- * [{"step": "unknown items", "unit": "events", "removed": 4836, "why": "..", "example": ".."}],
- * every step that ran, also those that removed nothing "rejects": path or null, "seconds": s,
- * "repeat": bool } KUA_FORMAT: a file is not what it should be, or a larger share of lines is bad
- * than allowed. KUA_INVALID: options that contradict each other. KUA_CANCELED. On failure the store
- * is unchanged. */
+ * repeat adds nothing. *report (owned; may be NULL):
+ *   {"files": [{"file", "kind": "items|events|users", "rows", "bad", "seconds"}],
+ *    "items": added, "items_updated": n, "users": added, "users_updated": n,
+ *    "events": added, "events_known": n, "domains": ["beauty"],
+ *    "cleaned": [{"step": "unknown items", "unit": "events", "removed": 4836, "why", "example"}],
+ *               every step that ran, also those that removed nothing
+ *    "rejects": path or null, "seconds": s, "repeat": bool}
+ * KUA_FORMAT: a file is not what it should be, or a larger share of lines is bad than allowed.
+ * KUA_INVALID: options that contradict each other. KUA_CANCELED. On failure the store is unchanged.
+ */
 kua_status kua__store_import(kua__store *store, const kua__import_options *options,
                              const kua_monitor *monitor, json_t **report);
 
