@@ -33,6 +33,12 @@ static bool is_wanted(const json_t *row, const char *sources, const char *split,
            json_integer_value(json_object_get(first, "seed")) == (json_int_t)seed;
 }
 
+/* Damaged, gone, or of another version of kua: a model of the sources can be trained again. */
+static bool is_unreadable(kua_status st)
+{
+    return st == KUA_FORMAT || st == KUA_SHAPE || st == KUA_IO || st == KUA_NOTFOUND;
+}
+
 static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, const char *sources,
                                 const json_t *settings, uint64_t seed, const kua__world *world,
                                 kua__rec **out)
@@ -50,6 +56,10 @@ static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, cons
         if (!st)
             kua__log_line(ws->monitor, KUA_LOG_INFO, "source: taking the model of %s, version %d",
                           sources, model.version);
+        if (is_unreadable(st)) {
+            kua__log_line(ws->monitor, KUA_LOG_WARN, "it is left aside: %s", kua_error_message());
+            st = KUA_OK;
+        }
         kua__model_release(&model);
     }
     json_decref(rows);

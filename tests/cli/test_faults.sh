@@ -64,13 +64,17 @@ wait $first 2>/dev/null || true
 
 # ---- an interrupted training goes on where it stopped, and ends as if it had not been
 train_sequence() {
-    "$KUA" train "$ws" --domain care --model sequence --name "$1" --seed 7 --set epochs=300 --set patience=300 --json
+    exec "$KUA" train "$ws" --domain care --model sequence --name "$1" --seed 7 --set epochs=300 --set patience=300 --json
 }
-train_sequence whole >"$work/whole.json" 2>/dev/null || fail "training without interruption"
-timeout --foreground --signal=INT 2 "$KUA" train "$ws" --domain care --model sequence --name parts --seed 7 \
-    --set epochs=300 --set patience=300 >/dev/null 2>"$work/first" || true
+(train_sequence whole) >"$work/whole.json" 2>/dev/null || fail "training without interruption"
+: >"$work/first"
+train_sequence parts >/dev/null 2>"$work/first" &
+first=$!
+while kill -0 $first 2>/dev/null && ! grep -q "epoch 2:" "$work/first"; do sleep .02; done
+kill -INT $first 2>/dev/null || true
+wait $first 2>/dev/null || true
 if grep -q "interrupted; the same command goes on" "$work/first" && grep -q "epoch 1:" "$work/first"; then
-    train_sequence parts >"$work/parts.json" 2>"$work/second" || fail "going on: $(cat "$work/second")"
+    (train_sequence parts) >"$work/parts.json" 2>"$work/second" || fail "going on: $(cat "$work/second")"
     grep -q "going on after epoch" "$work/second" || fail "an interrupted training began anew: $(head -3 "$work/second")"
     facts='.seeds[0].facts | del(.curve[]?.seconds)'
     [ "$(jq -S "$facts" "$work/whole.json")" = "$(jq -S "$facts" "$work/parts.json")" ] || fail "an interrupted training ended elsewhere"
@@ -102,6 +106,13 @@ else
     facts='[.metrics, .verdict, (.seeds[0].facts | del(.curve[]?.seconds))]'
     [ "$(jq -S "$facts" "$work/moved.json")" = "$(jq -S "$facts" "$work/resumed.json")" ] || fail "a killed transfer ended elsewhere"
 fi
+
+# ---- a model of the sources that cannot be read is trained again
+tensors=$(find "$ws/models/source" -name model.safetensors | head -1)
+head -c 20 "$tensors" >"$tensors.cut" && mv "$tensors.cut" "$tensors"
+(transfer "$ws") >"$work/again.json" 2>"$work/err" || fail "transfer with a damaged source: $(cat "$work/err")"
+grep -q "left aside: .*$tensors" "$work/err" || fail "no word of the damaged source: $(cat "$work/err")"
+[ "$(jq -S "$facts" "$work/moved.json")" = "$(jq -S "$facts" "$work/again.json")" ] || fail "another source than before"
 
 # ---- a workspace of a newer version, and something else under its name
 cp -r "$ws" "$work/newer"
