@@ -24,22 +24,28 @@
 /* Sums of floats: what differs by less than this does not differ. */
 #define ZERO 1e-7
 
+/* USERS: a part of the sums is float, and stays short enough for that. A group is as many resamples
+ * as share one matrix product: WEIGHTS floats of weights (8 MiB) a thread where users allow it. */
 enum { USERS = 1024, GROUP_MIN = 4, GROUP_MAX = 64, WEIGHTS = 1 << 21 };
 
 typedef struct sampler {
     const float *const *columns;
-    size_t n_columns, n, resamples, group;
+    size_t n_columns, n; /* columns; users */
+    size_t resamples, group;
     uint64_t seed;
     float *weight;      /* [threads, group, n] */
     float *packed;      /* [threads, n_columns, USERS] */
     float *part;        /* [threads, n_columns, group] */
     double *sum;        /* [threads, n_columns, group] */
     kua_status *status; /* [threads] */
-    double *out;
+    double *out;        /* [n_columns, resamples] */
 } sampler;
 
 static void draw_weights(const sampler *s, size_t b, float *weight)
 {
+    assert(b < s->resamples);
+    /* Four words at a time: the generator's block. Word k of resample b is the same whichever
+     * thread draws it, and for whichever columns. */
     memset(weight, 0, s->n * sizeof(*weight));
     uint32_t word[4];
     for (size_t k = 0; k < s->n; k += 4) {
@@ -52,6 +58,7 @@ static void draw_weights(const sampler *s, size_t b, float *weight)
 /* sum[c, g] over all users, for `n_group` resamples whose weights are drawn. */
 static kua_status sum_group(const sampler *s, int thread, size_t n_group, double *sum)
 {
+    assert(n_group <= s->group);
     const float *weight = s->weight + (size_t)thread * s->group * s->n;
     float *packed = s->packed + (size_t)thread * s->n_columns * USERS;
     float *part = s->part + (size_t)thread * s->n_columns * s->group;
@@ -136,6 +143,7 @@ static int by_value(const void *a, const void *b)
 /* Quantile of sorted values, linear between neighbours. */
 static double quantile(const double *sorted, size_t n, double q)
 {
+    assert(n >= 1 && q >= 0 && q <= 1);
     double at = q * (double)(n - 1);
     size_t i = (size_t)at;
     double rest = at - (double)i;
@@ -150,6 +158,7 @@ kua__interval kua__interval_make(double mean, const double *replicates, const do
     size_t below = 0, above = 0;
     for (size_t b = 0; b < resamples; b++) {
         scratch[b] = replicates[b] - (other ? other[b] : 0);
+        /* On the edge counts on both sides: equal models get p = 1, not 0. */
         below += scratch[b] <= ZERO;
         above += scratch[b] >= -ZERO;
     }
@@ -167,10 +176,11 @@ kua_status kua__interval_difference(const float *a, const float *b, size_t n, si
                                     uint64_t seed, kua__interval *out)
 {
     assert(a && b && out);
+    assert(n >= 1 && resamples >= 1);
     float *difference = NULL;
     double *replicates = NULL, sum = 0;
     KUA__TRY(KUA__NEW_ARRAY(&difference, n, "differences of users"));
-    size_t n_replicates = 2 * resamples;
+    size_t n_replicates = 2 * resamples; /* half of it is room to sort in */
     kua_status st = KUA__NEW_ARRAY(&replicates, n_replicates, "bootstrap replicates");
     for (size_t u = 0; u < n; u++) {
         difference[u] = a[u] - b[u];

@@ -3,6 +3,12 @@
  * An item slice keeps, of each user's relevant items, those inside it; their ranks stay what they
  * are among all items. So "recall@10 on cold items" asks: of the cold items that people did buy,
  * how many were among the ten shown?
+ *
+ * A user of an item slice who has no relevant item in it has no question there, and is left out of
+ * its mean: a zero would measure how many users buy such items.
+ *
+ *     value   [measure 0: user row[0], row[1], ... | measure 1: ...]    a measure is one column, as
+ *                                                                       the bootstrap reads it
  */
 #include "eval/eval.h"
 
@@ -18,6 +24,7 @@ typedef struct picker {
 
 static size_t pick(const picker *p, size_t q)
 {
+    assert(q < p->set->n_users && p->at);
     const kua__eval_set *set = p->set;
     bool items = kua__slice_is_items(p->slice);
     if (!items && !(set->user_bits[q] >> p->slice & 1)) return 0;
@@ -53,6 +60,7 @@ static void add_user(const picker *p, const kua__eval_result *result, float weig
                      float *rank, float *scratch, kua__columns *out)
 {
     size_t q = out->row[k], n = pick(p, q);
+    assert(n >= 1); /* find_users kept it for that */
     float measure[KUA__MEASURES];
     for (size_t i = 0; i < n; i++)
         rank[i] = result->rank[p->at[i]];
@@ -108,9 +116,11 @@ kua_status kua__eval_mean(const kua__eval_set *set, const kua__eval_result *resu
                           double *out)
 {
     assert(measure >= 0 && measure < KUA__MEASURES);
+    assert(set && result && out);
     kua__columns columns;
     double sum = 0;
     KUA__TRY(kua__eval_columns(set, result, 1, KUA__SLICE_ALL, NULL, &columns));
+    assert(columns.n_users == set->n_users && columns.n_users >= 1); /* set.c, I2 */
     for (size_t k = 0; k < columns.n_users; k++)
         sum += columns.value[(size_t)measure * columns.n_users + k];
     *out = sum / (double)columns.n_users;

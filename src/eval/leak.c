@@ -6,6 +6,12 @@
  * offsets are compared. Else events are: for each event that must stay unknown, the input may hold
  * no more events of that user, item and time than the permitted part of the log does (a shop may
  * really sell the same thing twice in one second).
+ *
+ *     what is cut                 where it has to end
+ *     training                    before the scored part
+ *     choice of settings          before the test, whichever part is scored
+ *     a source of this domain     before the scored part
+ *     any source, split by date   before the date of the scored part
  */
 #include "eval/eval.h"
 
@@ -21,6 +27,7 @@ typedef struct leak {
 
 static kua_status report_leak(const leak *l, size_t u, size_t e, const char *where)
 {
+    assert(e < l->log->n_events && l->log->item[e] < l->shop->domains[l->domain].n_items);
     char when[32];
     kua__format_date(l->log->time[e], when);
     const kua__domain *domain = &l->shop->domains[l->domain];
@@ -34,12 +41,15 @@ static kua_status report_leak(const leak *l, size_t u, size_t e, const char *whe
 static size_t count_equal(const kua__log *log, size_t begin, size_t end, uint32_t item,
                           int64_t time)
 {
+    assert(begin <= end && end <= log->n_events);
     size_t n = 0;
     for (size_t e = begin; e < end; e++)
         n += log->item[e] == item && log->time[e] == time;
     return n;
 }
 
+/* Users of both logs are the shop's, so that the same number is the same person. The search is
+ * linear in a user's events for each event, which histories are short enough for. */
 static kua_status check_copy(const leak *l, const kua__cut *cut, const char *where)
 {
     const kua__log *log = l->log, *input = cut->log;
@@ -92,6 +102,8 @@ kua_status kua__leak_check(const kua__world *world, const kua__log *log, const k
     assert(world && log && split);
     assert(part == KUA__PART_VALID || part == KUA__PART_TEST);
     assert(split->n_users == log->n_users);
+    assert(world->train.log && world->side.shop &&
+           world->side.domain < world->side.shop->n_domains);
     bool valid = part == KUA__PART_VALID;
     leak scored = {.shop = world->side.shop,
                    .log = log,

@@ -51,6 +51,7 @@ static int by_rank(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Of a relevant item at this rank, 0-based. */
 static double gain(double rank)
 {
     return 1.0 / log2(rank + 2.0);
@@ -58,6 +59,7 @@ static double gain(double rank)
 
 static void measure_at(const float *rank, size_t n, uint32_t k, float *out)
 {
+    assert(n >= 1 && k >= 1);
     size_t m = KUA__MIN((size_t)k, n), hits = 0;
     double dcg = 0, precision = 0, ideal = 0;
     for (; hits < n && rank[hits] < (float)k; hits++) {
@@ -87,7 +89,7 @@ void kua__measure_ranks(const float *rank, size_t n, float *scratch, float out[K
         out[m] = 0;
     if (near == 0) return;
     qsort(scratch, near, sizeof(*scratch), by_rank);
-    for (size_t i = near; i < n; i++)
+    for (size_t i = near; i < n; i++) /* the others count in R, and are beyond every cutoff */
         scratch[i] = KUA__MISS;
     for (int c = 0; c < KUA__CUTOFFS; c++)
         measure_at(scratch, n, kua__cutoff[c], out + c);
@@ -99,6 +101,7 @@ static int by_count(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* From the sorted counts x of n items: 2 sum(i x_i) / (n sum(x)) - (n + 1) / n, i from 1. */
 double kua__gini(uint32_t *count, size_t n)
 {
     assert(count || n == 0);

@@ -54,6 +54,7 @@ size_t kua__scores_bad(const float *score, size_t n)
 
 float kua__rank_of(const float *score, size_t n, float pivot)
 {
+    assert(score);
     assert(n >= 1 && n < (size_t)INT32_MAX);
     lanes_i above = {0}, equal = {0};
     size_t i = 0;
@@ -67,7 +68,7 @@ float kua__rank_of(const float *score, size_t n, float pivot)
         n_above += score[i] > pivot;
         n_equal += score[i] == pivot;
     }
-    assert(n_equal >= 1);
+    assert(n_equal >= 1); /* the item itself */
     return (float)n_above + (float)(n_equal - 1) / 2;
 }
 
@@ -75,6 +76,7 @@ float kua__rank_of(const float *score, size_t n, float pivot)
  * full. */
 static size_t insert(uint32_t *item, float *best, size_t have, size_t k, uint32_t i, float score)
 {
+    assert(have < k || best[k - 1] < score);
     size_t at = have < k ? have++ : k - 1;
     for (; at > 0 && best[at - 1] < score; at--) {
         best[at] = best[at - 1];
@@ -89,6 +91,7 @@ size_t kua__top_k(const float *score, size_t n, float floor, uint32_t *item, flo
 {
     assert(k >= 1 && item && best);
     assert(n < UINT32_MAX);
+    assert(score || n == 0);
     size_t have = 0, i = 0;
     float bar = floor; /* what a score has to exceed */
     while (i < n) {

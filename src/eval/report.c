@@ -85,7 +85,8 @@ static kua_status write_part(kua__writer *w, const char *name, size_t n, const j
     return KUA_OK;
 }
 
-/* Copies the template, with every {{part}} replaced. */
+/* Copies the template, with every {{part}} replaced. The page and its parts are ours, compiled in:
+ * what they lack is a mistake of the build. */
 static kua_status write_page(kua__writer *w, const json_t *data)
 {
     const kua__asset *page = find_asset("report_html", strlen("report_html"));

@@ -11,6 +11,10 @@
  *
  * A worker that fails keeps the message with its status, because messages are one per thread; the
  * failure of the earliest question is the one that is reported.
+ *
+ * Masking writes -infinity into the row of scores, which is the thread's own and is written anew
+ * for the next block: masked items then lose every comparison, and need no test of their own in the
+ * passes over the row.
  */
 #include "eval/eval.h"
 
@@ -21,6 +25,8 @@
 #include "eval/rank.h"
 
 enum { BLOCK_FLOATS = 1 << 20, BLOCK_MAX = 256, BLOCKS_PER_ROUND = 8 };
+/* BLOCK_FLOATS: 4 MiB of scores a thread. BLOCK_MAX: questions at once where the catalogue is
+ * small. BLOCKS_PER_ROUND: how many blocks a thread gets between two looks at the monitor. */
 
 typedef struct failure {
     kua_status status;
@@ -58,9 +64,11 @@ static float sampled_rank(const kua__eval_set *set, size_t q, const float *score
 {
     const uint32_t *relevant = set->relevant + set->relevant_at[q];
     size_t n_relevant = set->relevant_at[q + 1] - set->relevant_at[q];
+    /* By user and not by question: a subset of users (max_users) draws what the whole would. */
     kua__rng rng = kua__rng_make(set->options.seed, 2 + (uint64_t)set->query[q].user);
     size_t have = 0;
     float rank = 0;
+    /* Where nearly everything is masked the draws must end: sixteen attempts an item. */
     for (size_t attempt = 0; have < set->options.sampled && attempt < 16 * set->options.sampled;
          attempt++) {
         uint32_t i = kua__rng_below(&rng, (uint32_t)set->n_items);
@@ -79,6 +87,7 @@ static void rank_question(const runner *r, size_t q, float *score)
 {
     const kua__eval_set *set = r->set;
     const kua__history *history = &set->query[q].target;
+    assert(history->n == 0 || history->item);
     for (size_t i = 0; i < set->n_excluded; i++)
         score[set->excluded[i]] = -INFINITY;
     for (size_t e = 0; set->options.mask_seen && e < history->n; e++)
@@ -102,6 +111,7 @@ static void rank_question(const runner *r, size_t q, float *score)
 /* sum over pairs of cosines = (|sum of unit vectors|^2 - n) / 2 */
 static float list_diversity(const kua__eval_set *set, const uint32_t *top, size_t n)
 {
+    assert(n <= KUA__LIST);
     const kua__side *side = &set->world->side;
     if (n < 2 || !set->inverse_norm) return 0;
     double square = 0;
@@ -139,6 +149,7 @@ static void score_block(void *ctx, int thread, size_t first, size_t last)
     if (failed->status) return;
     size_t n_items = r->set->n_items, n = last - first, q0 = r->base + first;
     assert(n <= r->block);
+    assert(q0 + n <= r->set->n_users && thread < kua__threads());
     float *scores = r->scores + (size_t)thread * r->block * n_items;
     kua_status st = r->score(r->ctx, r->set->query + q0, n, scores);
     if (!st) st = check_scores(r, scores, q0, n);
@@ -214,6 +225,7 @@ kua_status kua__eval_run(const kua__eval_set *set, kua__score_fn score, void *ct
 {
     assert(set && set->n_users >= 1);
     assert(score && out);
+    assert(set->n_items >= 1 && set->n_excluded < set->n_items); /* set.c, I2 */
     double start = kua__seconds();
     *out = (kua__eval_result){.n_users = set->n_users, .n_relevant = set->n_relevant};
     size_t block = BLOCK_FLOATS / set->n_items;

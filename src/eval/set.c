@@ -10,6 +10,11 @@
  *       read through it.
  *   I2  every question has at least one relevant item, and every relevant item is ranked.
  *   I3  relevant items are distinct and ascending within a user.
+ *   I4  questions stand in order of their users, also after a draw; relevant_at never falls.
+ *
+ * Building, and why in this order: training events are counted first, because slices of items and
+ * novelty need them; then what is ranked, because a relevant item must be; then the questions; and
+ * only those that a draw keeps get the histories of their sources.
  */
 #include "eval/eval.h"
 
@@ -27,6 +32,8 @@ static const char *const slice_words[KUA__SLICES] = {
     KUA__SLICE_MAP(X)
 #undef X
 };
+_Static_assert(KUA__SLICES <= 32, "slices are bits of a uint32_t");
+_Static_assert(KUA__EVENT_TYPES <= 32, "event types are bits of a uint32_t");
 
 enum {
     BIT_ALL = 1u << KUA__SLICE_ALL,
@@ -72,6 +79,7 @@ uint32_t kua__slice_user_bits(const kua__query *query, size_t n_sources)
 
 static size_t scored_begin(const kua__split *split, int part, size_t u)
 {
+    assert(u < split->n_users);
     return part == KUA__PART_VALID ? split->valid_at[u] : split->test_at[u];
 }
 
@@ -84,6 +92,7 @@ static void count_training(kua__eval_set *set)
 {
     const kua__cut *cut = &set->world->train;
     for (size_t u = 0; u < cut->log->n_users; u++) {
+        assert(cut->end[u] >= cut->log->user_at[u] && cut->end[u] <= cut->log->user_at[u + 1]);
         for (size_t e = cut->log->user_at[u]; e < cut->end[u]; e++) {
             set->train_count[cut->log->item[e]]++;
             set->train_total++;
@@ -100,6 +109,8 @@ static int by_key_down(const void *a, const void *b)
 /* Most training events first, equal counts by smaller number; the first fifth is the head. */
 static kua_status mark_items(kua__eval_set *set)
 {
+    /* One number to sort by: the count above, and below it the item's number upside down. */
+    assert(set->n_items < UINT32_MAX);
     uint64_t *key = NULL;
     KUA__TRY(KUA__NEW_ARRAY(&key, set->n_items, "item order"));
     for (size_t i = 0; i < set->n_items; i++)
@@ -177,9 +188,9 @@ static size_t sort_unique(uint32_t *item, size_t n)
 typedef struct builder {
     kua__eval_set *set;
     const kua__split *split;
-    const uint8_t *allowed; /* [n_items] */
-    uint32_t *seen_by;      /* [n_items] user number + 1 of the last user who had it */
-    size_t capacity, query_capacity;
+    const uint8_t *allowed;          /* [n_items] */
+    uint32_t *seen_by;               /* [n_items] user number + 1 of the last user who had it */
+    size_t capacity, query_capacity; /* of set->relevant and set->query */
 } builder;
 
 /* Appends the relevant items of user u; nothing where there are none. */
@@ -204,10 +215,13 @@ static kua_status collect_relevant(builder *b, size_t u, size_t *n)
         set->relevant[set->n_relevant++] = i;
     }
     *n = sort_unique(set->relevant + start, set->n_relevant - start);
+    /* Bought twice is one item to find. */
     set->n_relevant = start + *n;
     return KUA_OK;
 }
 
+/* A split by date asks everybody at the same moment; the others when the event comes that is to be
+ * found. Without a clock there is no moment. */
 static int64_t question_time(const builder *b, size_t u)
 {
     const kua__log *log = b->set->world->train.log;
@@ -220,6 +234,7 @@ static kua__query make_query(const builder *b, size_t u)
 {
     const kua__log *log = b->set->world->train.log;
     size_t at = log->user_at[u];
+    assert(scored_begin(b->split, b->set->options.part, u) >= at); /* I1 */
     return (kua__query){
         .user = (uint32_t)u,
         .now = question_time(b, u),
@@ -323,6 +338,7 @@ kua_status kua__eval_set_build(kua__eval_set *set, const kua__world *world, cons
     assert(set && world && split && options);
     assert(options->part == KUA__PART_VALID || options->part == KUA__PART_TEST);
     assert(split->n_users == world->train.log->n_users);
+    assert(world->train.end && (world->n_sources == 0 || world->sources));
     *set = (kua__eval_set){
         .world = world,
         .options = *options,

@@ -7,6 +7,10 @@
  *
  *     block of a slice     columns    [rows][KUA__MEASURES][n_users]   averaged over seeds
  *                          replicates [rows][KUA__MEASURES][resamples]
+ *
+ * JSON is built without a look at each step: `put` and `push` accept what an earlier failure left,
+ * and remember it in table.failed, which is looked at before a child is used and at the end. What
+ * comes from our own allocations is a status, as everywhere.
  */
 #include "eval/eval.h"
 
@@ -15,12 +19,12 @@
 
 #include "base/json.h"
 
-enum { DECIMALS = 1000000 };
+enum { DECIMALS = 1000000 }; /* a figure has six places: more is noise, and makes files long */
 
 typedef struct table {
     const kua__eval_set *set;
     const kua__eval_row *rows;
-    size_t n_rows, baseline, resamples;
+    size_t n_rows, baseline, resamples; /* baseline: number of a row */
     uint64_t seed;
     json_t **slices; /* [n_rows] borrowed: where slices of a row are put */
     bool failed;     /* jansson was out of memory at some point: checked once at the end */
@@ -79,6 +83,8 @@ static kua_status block_fill(const table *t, kua__slice slice, const uint8_t *it
         KUA__TRY(kua__eval_columns(t->set, t->rows[r].results, t->rows[r].n_results, slice,
                                    item_mask, &b->columns[r]));
         b->n_users = b->columns[r].n_users;
+        /* All rows answer the same questions, so that columns of two rows can be subtracted. */
+        assert(r == 0 || b->n_users == b->columns[r - 1].n_users);
     }
     if (b->n_users == 0) return KUA_OK;
     KUA__TRY(KUA__NEW_ARRAY(&b->column, n_columns, "columns of a slice"));
@@ -91,6 +97,7 @@ static kua_status block_fill(const table *t, kua__slice slice, const uint8_t *it
 
 static double mean_of(const block *b, size_t row, size_t measure)
 {
+    assert(measure < KUA__MEASURES && b->n_users >= 1);
     const float *value = b->column[row * KUA__MEASURES + measure];
     double sum = 0;
     for (size_t u = 0; u < b->n_users; u++)
@@ -100,6 +107,7 @@ static double mean_of(const block *b, size_t row, size_t measure)
 
 static void put_difference(table *t, const block *b, size_t row, size_t measure, json_t *out)
 {
+    assert(row != t->baseline);
     const double *mine = b->replicates + (row * KUA__MEASURES + measure) * t->resamples;
     const double *base = b->replicates + (t->baseline * KUA__MEASURES + measure) * t->resamples;
     double mean = mean_of(b, row, measure) - mean_of(b, t->baseline, measure);
@@ -150,6 +158,7 @@ static kua_status put_slice(table *t, kua__slice slice, const uint8_t *item_mask
 
 /* ---- categories ---- */
 
+/* Length of a category's first level. */
 static size_t top_level(const char *category)
 {
     const char *end = strstr(category, " > ");
@@ -185,6 +194,7 @@ static kua_status find_categories(const table *t, category_list *list)
 /* The categories with most relevant items, largest first. */
 static kua_status put_categories(table *t, category_list *list, size_t n, json_t **targets)
 {
+    /* Selection, not sorting: a few of them are wanted. What was shown is set to 0. */
     for (size_t k = 0; k < n; k++) {
         size_t best = 0;
         for (size_t c = 1; c < list->names.count; c++) {
@@ -276,6 +286,7 @@ static kua_status put_protocol(table *t, json_t *root)
  * does not show. */
 static kua_status put_spread(table *t, const kua__eval_row *row, json_t *out)
 {
+    assert(row->n_results >= 2);
     static const int measures[] = {KUA__RECALL_10, KUA__NDCG_10};
     json_t *spread = put_object(t, out, "seed_spread");
     for (size_t k = 0; k < KUA__COUNT(measures); k++) {
@@ -372,6 +383,8 @@ kua_status kua__table_json(const kua__eval_set *set, const kua__eval_row *rows, 
 {
     assert(set && rows && options && out);
     assert(n_rows >= 1);
+    for (size_t r = 0; r < n_rows; r++)
+        assert(rows[r].name && rows[r].results && rows[r].n_results >= 1);
     *out = NULL;
     table t = {.set = set,
                .rows = rows,

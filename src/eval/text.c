@@ -1,4 +1,8 @@
 /* text.c - a table for a terminal, and each user's numbers for who wants to test a difference.
+ *
+ * The table's text is made from its JSON and not from the results, so that what a terminal shows
+ * and what a file holds cannot differ. Columns are of fixed width but the first; numbers have the
+ * four places that papers of this field print.
  */
 #include "eval/eval.h"
 
@@ -19,6 +23,7 @@ static const char *text_at(const json_t *object, const char *key)
 /* ".0531" as tables of this field write it: four places, no leading zero. */
 static void put_share(kua__buf *out, double x, const char *sign)
 {
+    /* What rounds to 1 keeps its digit before the point; what rounds to 0 has no sign. */
     char digits[32];
     snprintf(digits, sizeof(digits), "%.4f", fabs(x));
     const char *from = fabs(x) < .99995 ? digits + 1 : digits;
