@@ -1,7 +1,7 @@
 /* apply.c - kernels over whole matrices, cut over the threads.
  *
  * The cut changes no result: elements do not depend on their neighbours, and sums over rows are cut
- * by columns.
+ * by columns. A grain keeps small matrices on one thread: waking another costs more than they do.
  */
 #include "grad/apply.h"
 
@@ -10,7 +10,7 @@
 #include "tensor/gemm.h"
 
 typedef struct flat_job {
-    kua__unary_fn unary;
+    kua__unary_fn unary; /* one of the three, or none: axpy or scale by factor */
     kua__binary_fn binary;
     kua__slope_fn slope;
     float *y;
@@ -38,6 +38,7 @@ static void flat_task(void *ctx, size_t first, size_t last)
 
 static void flat(flat_job job, size_t n)
 {
+    assert(n == 0 || (job.y && job.a));
     if (n) kua__parallel_for(n, KUA__GRAIN, flat_task, &job);
 }
 
@@ -72,7 +73,7 @@ void kua__add_to(float *y, const float *x, size_t n)
 typedef struct rows_job {
     float *y;
     const float *x;
-    size_t y_stride, x_stride, rows, cols;
+    size_t y_stride, x_stride, rows, cols; /* strides in floats; 0: the same row again and again */
     bool add;
 } rows_job;
 
@@ -92,12 +93,14 @@ static void copy_task(void *ctx, size_t first, size_t last)
 void kua__copy_rows(float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows,
                     size_t cols, bool add)
 {
+    assert(rows <= 1 || y_stride >= cols); /* rows of y do not overlap: threads write them */
     rows_job job = {y, x, y_stride, x_stride, rows, cols, add};
     if (rows && cols) kua__parallel_for(rows, kua__row_grain(cols), copy_task, &job);
 }
 
 static void sum_task(void *ctx, size_t first, size_t last)
 {
+    /* Columns first .. last of all rows, in order: who adds a column adds all of it. */
     const rows_job *job = ctx;
     for (size_t r = 0; r < job->rows; r++) {
         const float *x = job->x + r * job->x_stride + first;
@@ -120,6 +123,7 @@ void kua__add_row_to(float *y, const float *row, size_t rows, size_t cols)
 void kua__product(kua__tape *t, bool ta, bool tb, size_t m, size_t n, size_t k, const float *a,
                   size_t lda, const float *b, size_t ldb, bool add, float *c)
 {
+    assert(t && (m == 0 || n == 0 || c));
     kua_status st;
     if (kua__tape_bf16(t))
         st = kua__gemm_bf16(ta, tb, m, n, k, a, lda, b, ldb, add ? 1.0f : 0.0f, c, n);

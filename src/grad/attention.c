@@ -6,6 +6,10 @@
  * shares again instead of keeping them: with short sequences that costs less than memory traffic,
  * and with long ones the shares of a whole batch would be most of a step's memory.
  *
+ *     q, k, v   [tokens, heads * width]    head h of a token: its columns from h * width on;
+ *                                          packed (qkv): three such blocks side by side
+ *     unit      sequence s, head h         rows at[s] .. at[s + 1] of those columns
+ *
  *     share = softmax(q k^T / sqrt(width))     over the keys that a query may see
  *     y     = share v
  *
@@ -56,6 +60,7 @@ typedef struct unit {
 
 static const float *row_of(const unit *u, const stream *s, size_t i)
 {
+    assert(i < u->n && s->first_col + u->col + u->op->width <= s->x->cols);
     return s->x->value + (u->row + i) * s->x->cols + s->first_col + u->col;
 }
 
@@ -158,6 +163,8 @@ static float *open_grad(const unit *u, const stream *s)
 
 static void backward_unit(const unit *u)
 {
+    /* The gradient of softmax needs its result only, and that of the scores goes over the place
+     * where dy . v stood; q and k come last, because they need all of it. */
     const attention *op = u->op;
     size_t n = u->n, y_stride = op->y->cols;
     const float *dy = y_row(u, op->y->grad, 0);
@@ -180,11 +187,13 @@ static void backward_unit(const unit *u)
 
 static void units_task(void *ctx, int thread, size_t first, size_t last)
 {
+    assert(thread < kua__threads());
     attention *op = ctx;
     size_t square = op->longest * op->longest;
     float *share = op->scratch + (size_t)thread * 2 * square;
     for (size_t i = first; i < last; i++) {
         size_t s = i / op->heads, head = i % op->heads, row = op->seq.at[s];
+        assert(s < op->seq.n);
         unit u = {
             op,    op->seq.at[s + 1] - row, row, head * op->width, 1.0f / sqrtf((float)op->width),
             share, share + square};
@@ -203,7 +212,7 @@ static void run_units(kua__tape *t, attention *op)
     if (square == 0) return;
     op->scratch = kua__tape_scratch(t, (size_t)kua__threads() * 2 * square);
     if (!op->scratch) return;
-    size_t grain = op->longest >= 64 ? 1 : 16;
+    size_t grain = op->longest >= 64 ? 1 : 16; /* handing out costs, too */
     kua__parallel_chunks(op->seq.n * op->heads, grain, units_task, op);
     if (op->failed) kua__tape_fail(t, KUA_NOMEM, "attention: out of memory in a matrix product");
 }
@@ -213,6 +222,8 @@ static void attention_back(kua__tape *t, void *ctx)
     attention *op = ctx;
     stream *all[] = {&op->q, &op->k, &op->v};
     for (size_t i = 0; i < 3; i++) {
+        /* Three streams of one matrix ask for its gradient once: a second kua__grad would say "add"
+         * to what nobody has written yet. */
         bool packed = i > 0 && all[i]->x == all[0]->x;
         all[i]->grad = packed ? all[0]->grad : kua__grad(t, all[i]->x, &all[i]->add);
         if (packed) all[i]->add = all[0]->add;

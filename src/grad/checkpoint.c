@@ -5,13 +5,17 @@
  *     adam_m/<name>       its moments, where it has been stepped
  *     adam_v/<name>
  *     ema/<name>          its moving average
- *     __metadata__        "kua.checkpoint": {"version": 1, "optim": ..., "ema": ..., "tape": ...,
- * "rng": ...} "kua.user": what the caller wants kept, as JSON
+ *     __metadata__        "kua.checkpoint": {"version": 1, "optim", "ema", "tape", "rng"}
+ *                         "kua.user": what the caller wants kept, as JSON
  *
  * Numbers of 64 bits are hexadecimal texts, as JSON's are not that long; floats are written with 17
  * digits and so survive. Gradients are not kept: a checkpoint is taken between steps.
  *
- * Loading looks at everything first and allocates what it needs, and only then changes anything.
+ * Loading looks at everything first and allocates what it needs, and only then changes anything: a
+ * file that does not fit leaves the run as it was.
+ *
+ *     read_meta -> read_state -> check_tensors  |  take_tensors -> take_state
+ *     may fail: numbers go into the loader      |  cannot fail: into the caller's objects
  */
 #include "grad/grad.h"
 
@@ -32,10 +36,13 @@ typedef struct piece {
     const float *value; /* NULL: not in this file */
 } piece;
 
+/* In the order of the file. A piece without a value is left out: no optimiser, no average, or a
+ * parameter that has not been stepped. */
 enum { VALUE, MOMENT_M, MOMENT_V, AVERAGE, PIECES };
 
 static piece piece_of(const kua__checkpoint *what, size_t i, int kind)
 {
+    assert(i < what->params->n && kind >= 0 && kind < PIECES);
     const kua__param *p = what->params->all[i];
     switch (kind) {
     case VALUE:
@@ -51,6 +58,7 @@ static piece piece_of(const kua__checkpoint *what, size_t i, int kind)
 
 static void piece_name(const piece *part, char name[NAME_ROOM])
 {
+    _Static_assert(sizeof("adam_m/") + sizeof(part->param->name) <= NAME_ROOM, "names fit");
     snprintf(name, NAME_ROOM, "%s%s", part->prefix, part->param->name);
 }
 
@@ -322,6 +330,7 @@ static void take_tensors(const loader *l)
         const kua__tensor *t = NULL;
         if (!part.value || find_piece(l, &part, false, &t)) continue;
         float *to = (float *)part.value;
+        assert(!t || t->count == n); /* find_piece compared the shapes */
         if (t)
             kua__tensor_to_f32(t, 0, n, to);
         else

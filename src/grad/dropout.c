@@ -3,9 +3,13 @@
  * Each element's fate is a function of (seed, step, number of the operation, index): the backward
  * pass draws the same mask again, which costs less than reading one from memory, and any number of
  * threads gives the same mask.
+ *
+ * The share of zeros is rounded to 1 / 65536, so that a draw is 16 bits; what is kept grows by the
+ * rounded share, and the mean stays what it was.
  */
 #include "grad/apply.h"
 
+#include <assert.h>
 #include <math.h>
 
 typedef struct dropout {
@@ -27,6 +31,7 @@ static void drop_task(void *ctx, size_t first, size_t last)
 
 static void drop(dropout *op)
 {
+    assert(op->to && op->from);
     size_t blocks = (op->x->rows * op->x->cols + KUA__MASK_BLOCK - 1) / KUA__MASK_BLOCK;
     if (blocks) kua__parallel_for(blocks, KUA__GRAIN / KUA__MASK_BLOCK, drop_task, op);
 }

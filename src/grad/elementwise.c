@@ -1,5 +1,16 @@
 /* elementwise.c - sums, products and activations, element by element or with one row or column
- * repeated. */
+ * repeated.
+ *
+ *     forward    a kernel over the whole matrix, cut over the threads (apply.c)
+ *     backward   dx = f'(x) dy by a kernel of its own, which either writes or adds (`add`)
+ *
+ * Which of x and y an activation keeps for its way back is which of them tells the slope: y for
+ * relu, sigmoid and tanh; x where the function is not one to one (gelu, silu).
+ *
+ * Where the gradient of an input is that of the result (add, sub, add_row), it is handed over
+ * (kua__grad_pass) and not copied: y's is free when its node has run. It is therefore asked for
+ * last.
+ */
 #include "grad/apply.h"
 
 #include <assert.h>
@@ -43,6 +54,7 @@ static void sub_back(kua__tape *t, void *ctx)
 
 static void mul_back(kua__tape *t, void *ctx)
 {
+    /* a and b may be one variable (x * x): the second kua__grad then says to add. */
     const pair *op = ctx;
     const kua__kernels *k = kua__kernels_get();
     bool add;
@@ -54,6 +66,7 @@ static void mul_back(kua__tape *t, void *ctx)
         kua__apply_binary(add ? k->mul_add : k->mul, db, op->a->value, op->y->grad, size_of(op->y));
 }
 
+/* Both of one shape; `fn` writes y, which is neither of them. */
 static kua__var *pairwise(kua__tape *t, const char *name, kua__binary_fn fn, kua__backward_fn back,
                           kua__var *a, kua__var *b)
 {
@@ -105,6 +118,7 @@ kua__var *kua__scale(kua__tape *t, kua__var *x, float factor)
 
 kua__var *kua__reverse_grad(kua__tape *t, kua__var *x, float lambda)
 {
+    /* Ganin and Lempitsky (2015): what is above learns a task, what is below unlearns it. */
     if (!x) return NULL;
     kua__var *y = kua__tape_view(t, x->rows, x->cols, x->value, x->wants);
     return y ? KUA__NODE(t, y, scaled_back, scaled, x, y, -lambda) : NULL;
@@ -173,6 +187,7 @@ static void mul_col_task(void *ctx, size_t first, size_t last)
 
 static void mul_rows(kua__range_fn task, mul_job job)
 {
+    assert(job.y && job.x && job.factor);
     if (job.rows) kua__parallel_for(job.rows, kua__row_grain(job.cols), task, &job);
 }
 
@@ -257,6 +272,7 @@ static void activation_back(kua__tape *t, void *ctx)
 static kua__var *activate(kua__tape *t, kua__var *x, kua__unary_fn fn, kua__slope_fn slope,
                           bool from_result)
 {
+    assert(fn && slope);
     if (!x) return NULL;
     kua__var *y = kua__tape_result(t, x->rows, x->cols, x->wants);
     if (!y) return NULL;

@@ -4,12 +4,13 @@
  * stand one after another as rows, and `kua__ragged` says where each sequence begins; nothing is
  * ever padded. A matrix may have no rows.
  *
- *     kua__tape_reset(t);                             a new step; the memory of the last one is
- * used again kua__var *x = kua__input(t, rows, cols, data); kua__var *h = kua__linear(t, x,
- * kua__use(t, w), kua__use(t, b)); h = kua__gelu(t, h);                            operations
- * accept NULL and then do nothing: the first error kua__var *loss = kua__cross_entropy(t, h, y);
- * stays in the tape, st = kua__tape_backward(t, loss);               and one check at the end
- * reports it if (!st) st = kua__optim_step(optim, params);   also clears the gradients
+ *     kua__tape_reset(t);                          a new step; the last one's memory is used again
+ *     kua__var *x = kua__input(t, rows, cols, data);
+ *     kua__var *h = kua__linear(t, x, kua__use(t, w), kua__use(t, b));
+ *     h = kua__gelu(t, h);                         operations accept NULL and then do nothing:
+ *     kua__var *loss = kua__cross_entropy(t, h, y);          the first error stays in the tape,
+ *     st = kua__tape_backward(t, loss);                      and one check at the end reports it
+ *     if (!st) st = kua__optim_step(optim, params);          also clears the gradients
  *
  * Memory: variables live in the tape's arena until kua__tape_reset(); a steady-state step allocates
  * nothing. Threads: a tape belongs to one thread; its operations use the pool of base. Same seed,

@@ -3,6 +3,9 @@
  * The softmax loss over a whole item table is another matter (softmax_loss.c): here logits exist as
  * a matrix. Sums run in double precision over chunks of a fixed length, on one thread: they are a
  * small part of a step.
+ *
+ * Every loss is a mean, over rows that count or over elements, and 0 where there are none: an empty
+ * batch then steps nothing and is no error.
  */
 #include "grad/apply.h"
 
@@ -29,6 +32,7 @@ static void reduced_back(kua__tape *t, void *ctx)
 
 static double sum_of(const float *x, size_t n)
 {
+    assert(x || n == 0);
     double sum = 0;
     for (size_t i = 0; i < n; i += SUM_CHUNK)
         sum += kua__kernels_get()->sum(x + i, KUA__MIN(SUM_CHUNK, n - i));
@@ -78,13 +82,16 @@ static void cross_entropy_task(void *ctx, size_t first, size_t last)
         op->row_loss[r] = 0;
         if (op->target[r] == KUA__NO_ID) continue;
         float most = k->max(x, n), sum = k->exp_sum(share, x, most, n);
+        /* Less the largest logit: no exponential above 1, and at least one that is. */
         k->scale(share, share, 1.0f / sum, n);
         op->row_loss[r] = logf(sum) + most - x[op->target[r]];
     }
 }
 
+/* d/dx of -log softmax(x)[target] = softmax(x) - (1 at the target). */
 static void cross_entropy_back_task(void *ctx, size_t first, size_t last)
 {
+    assert(((const cross_entropy *)ctx)->counted >= 1);
     const cross_entropy *op = ctx;
     const kua__kernels *k = kua__kernels_get();
     size_t n = op->x->cols;
@@ -127,7 +134,7 @@ kua__var *kua__cross_entropy(kua__tape *t, kua__var *logits, const uint32_t *tar
     if (!op.y || !op.share || !op.row_loss) return NULL;
     if (rows) kua__parallel_for(rows, kua__row_grain(cols), cross_entropy_task, &op);
     op.y->value[0] = op.counted ? (float)(sum_of(op.row_loss, rows) / (double)op.counted) : 0;
-    op.counted = KUA__MAX(op.counted, 1);
+    op.counted = KUA__MAX(op.counted, 1); /* the way back divides by it */
     return kua__tape_node(t, op.y, cross_entropy_back, &op, sizeof(op));
 }
 
@@ -140,6 +147,7 @@ typedef struct bce {
 
 static void bce_back(kua__tape *t, void *ctx)
 {
+    /* sigmoid(x) - target, in two sums, so that no third matrix is needed. */
     const bce *op = ctx;
     size_t n = op->x->rows * op->x->cols;
     float *share = kua__tape_scratch(t, n), *dx = kua__grad_zeroed(t, op->x);

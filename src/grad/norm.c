@@ -3,6 +3,9 @@
  * Rows are cut over the threads. Gains and biases collect a sum over all rows: each part of the cut
  * has a partial sum of its own, and the parts are added in order, so the sum depends on the number
  * of threads but not on which was faster.
+ *
+ * What a row keeps for its way back (`stat`): layer norm its mean and 1 / deviation, RMS norm
+ * 1 / root of the mean square, L2 1 / length; softmax needs its result only.
  */
 #include "grad/apply.h"
 
@@ -11,9 +14,9 @@
 
 typedef struct rows_op {
     kua__var *x, *y, *gain, *bias;
-    float *stat; /* what each row keeps for its way back */
-    float epsilon;
-    float *dx;
+    float *stat;   /* [rows, 1 or 2] what each row keeps for its way back */
+    float epsilon; /* added under the root; L2: the least length */
+    float *dx;     /* [rows, cols]; NULL: not wanted */
     bool add;
     float *partial; /* [parts, 2, cols]: of gain, of bias */
     size_t parts;
@@ -96,6 +99,7 @@ static void rms_norm_task(void *ctx, size_t first, size_t last)
 
 static void layer_norm_back_task(void *ctx, size_t first, size_t last)
 {
+    assert(last <= ((const rows_op *)ctx)->parts);
     const rows_op *op = ctx;
     size_t n = op->x->cols, rows = op->x->rows;
     for (size_t part = first; part < last; part++) {
@@ -123,6 +127,7 @@ static void rms_norm_back_task(void *ctx, size_t first, size_t last)
 
 static void add_partials(kua__tape *t, const rows_op *op, kua__var *row, size_t offset)
 {
+    assert(!row || offset + op->x->cols <= 2 * op->x->cols);
     float *d = row ? kua__grad_zeroed(t, row) : NULL;
     if (!d) return;
     size_t n = op->x->cols;
@@ -136,6 +141,8 @@ static void norm_back(kua__tape *t, rows_op *op, kua__range_fn task)
     size_t n = op->x->cols;
     bool row_wanted = (op->gain && op->gain->wants) || (op->bias && op->bias->wants);
     op->dx = kua__grad(t, op->x, &op->add);
+    /* A fixed number of parts, whoever works on them: the sum is the same whether or not a thread
+     * comes late. */
     op->parts = op->x->rows >= kua__row_grain(n) ? (size_t)kua__threads() : 1;
     op->partial = row_wanted ? kua__tape_scratch(t, op->parts * 2 * n) : NULL;
     if (kua__tape_status(t)) return;
@@ -158,6 +165,7 @@ static void rms_norm_back(kua__tape *t, void *ctx)
 static kua__var *norm(kua__tape *t, rows_op op, size_t stats, kua__range_fn task,
                       kua__backward_fn back)
 {
+    assert(stats >= 1 && stats <= 2);
     kua__var *x = op.x;
     if (x->cols == 0)
         return kua__tape_fail(t, KUA_SHAPE, "norm: x is %zux0, has no columns", x->rows);

@@ -8,6 +8,10 @@
  *
  * A step either happens for all parameters or for none: moments are allocated, and the norm is
  * checked, before anything is changed.
+ *
+ * AdamW takes the decay off the value itself (`keep`), plain Adam adds it to the gradient (`l2`),
+ * so that one kernel does both. The corrections for the moments' begin at zero are part of the
+ * learning rate and of `unbias`: two numbers a parameter instead of two divisions an element.
  */
 #include "grad/apply.h"
 
@@ -21,6 +25,7 @@ kua__optim_options kua__optim_defaults(void)
 
 void kua__optim_init(kua__optim *optim, const kua__optim_options *options)
 {
+    assert(optim);
     *optim = (kua__optim){.options = options ? *options : kua__optim_defaults()};
     assert(optim->options.beta1 >= 0 && optim->options.beta1 < 1);
     assert(optim->options.beta2 >= 0 && optim->options.beta2 < 1);
@@ -29,6 +34,7 @@ void kua__optim_init(kua__optim *optim, const kua__optim_options *options)
 
 float kua__optim_lr(const kua__optim *optim, uint64_t step)
 {
+    assert(optim && step >= 1);
     const kua__optim_options *o = &optim->options;
     if (step <= o->warmup_steps) return o->lr * (float)step / (float)o->warmup_steps;
     if (o->schedule == KUA__CONSTANT || o->total_steps <= o->warmup_steps) return o->lr;
@@ -63,6 +69,7 @@ typedef struct step_job {
 
 static void step_range(const step_job *job, size_t at, size_t n)
 {
+    assert(at + n <= job->param->rows * job->param->cols && job->param->m && job->param->v);
     kua__param *p = job->param;
     kua__kernels_get()->adam(p->value + at, p->grad + at, p->m + at, p->v + at, n, &job->adam);
 }
@@ -73,6 +80,8 @@ static void step_task(void *ctx, size_t first, size_t last)
     step_range(job, first, last - first);
 }
 
+/* Rows of a table that no gradient reached keep value and moments: the pass over touched[] is
+ * all that a large table costs. */
 static void step_rows_task(void *ctx, size_t first, size_t last)
 {
     const step_job *job = ctx;
@@ -86,6 +95,7 @@ static void step_rows_task(void *ctx, size_t first, size_t last)
 
 static kua__adam adam_of(const kua__optim *optim, const kua__param *p, float grad_scale)
 {
+    assert(optim->step >= 1); /* at 0 the corrections would divide by 0 */
     const kua__optim_options *o = &optim->options;
     double left1 = 1 - pow(o->beta1, (double)optim->step);
     double left2 = 1 - pow(o->beta2, (double)optim->step);
@@ -105,6 +115,7 @@ static kua__adam adam_of(const kua__optim *optim, const kua__param *p, float gra
 
 kua_status kua__optim_step(kua__optim *optim, kua__params *params)
 {
+    assert(optim && params);
     const kua__optim_options *o = &optim->options;
     KUA__TRY(make_moments(params));
     optim->norm = kua__params_grad_norm(params);
@@ -134,6 +145,7 @@ kua_status kua__optim_step(kua__optim *optim, kua__params *params)
 
 kua_status kua__ema_init(kua__ema *ema, const kua__params *params, float decay)
 {
+    assert(ema && params);
     assert(decay >= 0 && decay < 1);
     *ema = (kua__ema){.decay = decay};
     KUA__TRY(KUA__NEW_ZEROED(&ema->value, params->n, "a moving average"));
@@ -162,6 +174,7 @@ static void ema_task(void *ctx, size_t first, size_t last)
     kua__kernels_get()->lerp(job->y + first, job->x + first, job->weight, last - first);
 }
 
+/* Early updates average less: the first values are the initial ones, which mean nothing. */
 void kua__ema_update(kua__ema *ema, const kua__params *params)
 {
     assert(ema->n == params->n);
@@ -177,6 +190,7 @@ void kua__ema_update(kua__ema *ema, const kua__params *params)
 
 void kua__ema_swap(kua__ema *ema, kua__params *params)
 {
+    assert(ema && params);
     assert(ema->n == params->n);
     for (size_t i = 0; i < ema->n; i++) {
         float *value = params->all[i]->value;

@@ -3,6 +3,12 @@
  * Values, gradients and moments are blocks of their own, because their lifetimes differ (a served
  * model has values only); the small structs lie in the set's arena and never move, so pointers to
  * them stay good.
+ *
+ * Invariants
+ *   I1  names are unique and shorter than the field that holds them: they are keys of checkpoints.
+ *   I2  the gradient of a sparse parameter is zero in every row whose touched[] is 0: the norm, the
+ *       step and clearing look at touched rows only.
+ *   I3  a frozen parameter's gradient is neither counted nor stepped.
  */
 #include "grad/grad.h"
 
@@ -12,15 +18,18 @@
 #include "tensor/kernels.h"
 
 enum { NORM_CHUNK = 4096, PARTS_MAX = 64 };
+/* NORM_CHUNK: squares are summed in float so far, in double between chunks. */
 
 void kua__params_init(kua__params *params)
 {
+    assert(params);
     *params = (kua__params){0};
     kua__arena_init(&params->arena, 16 << 10);
 }
 
 static void fill(kua__param *p, kua__init init, float scale, kua__rng *rng)
 {
+    assert(p->value);
     size_t n = p->rows * p->cols;
     if (init == KUA__INIT_XAVIER) scale *= sqrtf(6.0f / (float)(p->rows + p->cols));
     for (size_t i = 0; i < n; i++) {
@@ -99,6 +108,7 @@ kua_status kua__params_add_table(kua__params *params, const char *name, size_t r
 
 kua__param *kua__params_find(const kua__params *params, const char *name)
 {
+    assert(params && name);
     for (size_t i = 0; i < params->n; i++) {
         if (kua__streq(params->all[i]->name, name)) return params->all[i];
     }
@@ -107,6 +117,7 @@ kua__param *kua__params_find(const kua__params *params, const char *name)
 
 size_t kua__params_freeze(kua__params *params, const char *prefix, bool frozen)
 {
+    assert(params && prefix);
     size_t found = 0;
     for (size_t i = 0; i < params->n; i++) {
         if (!kua__has_prefix(params->all[i]->name, prefix)) continue;
@@ -140,6 +151,7 @@ void kua__params_clear_grads(kua__params *params)
     for (size_t i = 0; i < params->n; i++) {
         kua__param *p = params->all[i];
         if (!p->grad) continue;
+        assert(p->sparse == (p->touched != NULL));
         if (!p->sparse) memset(p->grad, 0, p->rows * p->cols * sizeof(float));
         for (size_t r = 0; p->sparse && r < p->rows; r++) {
             if (p->touched[r]) memset(p->grad + r * p->cols, 0, p->cols * sizeof(float));
@@ -166,6 +178,7 @@ static double squares_of(const float *x, size_t n)
 
 static void norm_task(void *ctx, size_t first, size_t last)
 {
+    assert(last <= ((norm_job *)ctx)->parts && ((norm_job *)ctx)->parts <= PARTS_MAX);
     norm_job *job = ctx;
     const kua__param *p = job->param;
     for (size_t part = first; part < last; part++) {
@@ -196,6 +209,7 @@ double kua__params_grad_norm(const kua__params *params)
 
 void kua__params_release(kua__params *params)
 {
+    assert(params);
     for (size_t i = 0; i < params->n; i++) {
         kua__param *p = params->all[i];
         kua__free(p->value);

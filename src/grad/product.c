@@ -3,7 +3,7 @@
  * y = op(a) op(b). With dy the gradient of y:
  *     of op(a): dy op(b)^T     of op(b): op(a)^T dy
  * and where an input is stored transposed, the transpose of that: four cases, one formula each, no
- * copies.
+ * copies. A product that adds to a gradient does so in the product itself (beta 1).
  */
 #include "grad/apply.h"
 
@@ -19,6 +19,7 @@ static void product_back(kua__tape *t, void *ctx)
     const product *op = ctx;
     const kua__var *a = op->a, *b = op->b, *y = op->y;
     size_t m = y->rows, n = y->cols, k = op->ta ? a->rows : a->cols;
+    assert(k == (op->tb ? b->cols : b->rows)); /* as the forward pass checked */
     bool add;
     float *da = kua__grad(t, op->a, &add);
     if (da && !op->ta)

@@ -42,11 +42,13 @@ typedef struct recurrent {
 /* Part p has the sequences order[p], order[p + parts], ...: its k-th. */
 static uint32_t part_sequence(const recurrent *op, size_t part, size_t k)
 {
+    assert(part < op->parts && part + k * op->parts < op->seq.n);
     return op->order[part + k * op->parts];
 }
 
 static size_t part_size(const recurrent *op, size_t part)
 {
+    assert(part < op->parts && op->parts <= op->seq.n);
     return (op->seq.n - part + op->parts - 1) / op->parts;
 }
 
@@ -81,6 +83,7 @@ static size_t active_at(const recurrent *op, size_t part, size_t time, size_t ac
 static void step_forward(const recurrent *op, size_t token, bool first, float *state,
                          const float *product)
 {
+    assert(token < op->x->rows);
     const kua__kernels *k = kua__kernels_get();
     size_t h = op->hidden, g = op->gates;
     float *gate = op->gate + token * g, *y = op->y->value + token * h;
@@ -106,7 +109,7 @@ static kua_status part_forward(const recurrent *op, size_t part)
     float *state = op->state + base * h, *product = op->product + base * g;
     size_t active = active_at(op, part, 0, part_size(op, part));
     for (size_t time = 0; active > 0; active = active_at(op, part, ++time, active)) {
-        if (time > 0)
+        if (time > 0) /* before, the state is 0, and so is its product */
             KUA__TRY(
                 kua__gemm(false, true, active, g, h, 1, state, h, op->u->value, h, 0, product, g));
         for (size_t k = 0; k < active; k++) {
@@ -142,6 +145,7 @@ static bool run_parts(kua__tape *t, recurrent *op, kua__range_fn task)
 static void step_backward(const recurrent *op, size_t token, bool first, float *dstate,
                           float *dcell, float *dgates)
 {
+    assert(token < op->x->rows && (first || token > 0));
     const kua__kernels *k = kua__kernels_get();
     size_t h = op->hidden, g = op->gates;
     const float *gate = op->gate + token * g, *y = op->y->value + token * h;
@@ -162,6 +166,8 @@ static kua_status part_backward(const recurrent *op, size_t part)
     float *dstate = op->state + base * h, *dcell = op->dcell + base * h;
     float *dgates = op->product + base * g;
     size_t longest = length_of(op, part_sequence(op, part, 0)), active = 0;
+    /* From the end: a sequence joins when its last token is reached, with a gradient of 0 from
+     * behind it (state and dcell were cleared). */
     for (size_t time = longest; time-- > 0;) {
         active = active_at(op, part, time, active);
         for (size_t k = 0; k < active; k++) {
@@ -170,7 +176,7 @@ static kua_status part_backward(const recurrent *op, size_t part)
         }
         if (time > 0)
             KUA__TRY(kua__gemm(false, false, active, h, g, 1, dgates, g, op->u->value, h,
-                               op->gru ? 1 : 0, dstate, h));
+                               op->gru ? 1 : 0, dstate, h)); /* GRU: h also goes on by itself (z) */
     }
     return KUA_OK;
 }

@@ -43,6 +43,7 @@ static size_t count_bits(const uint64_t *bits, size_t words, uint32_t *place)
 
 static uint32_t place_of(const uint64_t *bits, const uint32_t *place, uint32_t item)
 {
+    assert(bits[item / 64] >> item % 64 & 1); /* marked: else its place is another's */
     uint64_t before = bits[item / 64] & ((1ull << item % 64) - 1);
     return place[item / 64] + (uint32_t)__builtin_popcountll(before);
 }
@@ -78,6 +79,7 @@ static void fill_log_q(kua__candidates *c, size_t n_items, const float *share, s
     double each = (double)uniform / (double)n_items;
     for (size_t i = 0; i < c->n; i++) {
         double expected = (double)counted * share[c->item[i]] + each;
+        assert(share[c->item[i]] >= 0);
         c->log_q[i] =
             (float)log(fmax(-expm1(-expected), 1e-9)); /* a target that share says is none */
     }
@@ -89,6 +91,7 @@ kua__candidates kua__draw_candidates(kua__tape *t, size_t n_items, const float *
     kua__candidates c = {0};
     size_t words = (n_items + 63) / 64, counted = 0;
     assert(n_items >= 1 && n_items < KUA__NO_ID && share);
+    assert(t && (target || n == 0));
     uint64_t *bits = kua__tape_alloc(t, words * sizeof(*bits));
     uint32_t *place = kua__tape_alloc(t, words * sizeof(*place));
     if (!bits || !place) return c;
@@ -111,6 +114,7 @@ kua__candidates kua__draw_candidates(kua__tape *t, size_t n_items, const float *
 kua__var *kua__sampled_loss(kua__tape *t, kua__var *h, kua__var *w,
                             const kua__candidates *candidates, const uint32_t *target)
 {
+    assert(candidates);
     if (!h || !w) return NULL;
     if (w->rows != candidates->n)
         return kua__tape_fail(t, KUA_SHAPE, "sampled_loss: w is %zux%zu, there are %zu candidates",

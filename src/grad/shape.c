@@ -1,4 +1,10 @@
 /* shape.c - joining, cutting and picking rows and columns, and pooling the rows of each sequence.
+ *
+ * All of it moves numbers; the way back moves gradients the other way, and adds where several
+ * results were made of one number (a row picked twice). Who writes decides how work is cut: by rows
+ * where each is written once, by columns where rows may meet.
+ *
+ * Slices of rows are views: the rows of x lie one after another. Slices of columns are copies.
  */
 #include "grad/apply.h"
 
@@ -17,6 +23,7 @@ typedef struct joined {
  * (back) y's gradient into the part's. */
 static void copy_part(const joined *op, size_t i, size_t at, float *part, bool add, bool back)
 {
+    assert(i < op->n);
     const kua__var *x = op->part[i], *y = op->y;
     size_t stride = op->by_cols ? y->cols : x->cols;
     if (back)
@@ -44,7 +51,7 @@ static void joined_back(kua__tape *t, void *ctx)
 static kua__var *join(kua__tape *t, const char *name, kua__var *const *parts, size_t n,
                       bool by_cols)
 {
-    assert(n >= 1);
+    assert(parts && n >= 1);
     size_t rows = 0, cols = 0;
     bool wants = false;
     for (size_t i = 0; i < n; i++) {
@@ -106,6 +113,7 @@ kua__var *kua__slice_cols(kua__tape *t, kua__var *x, size_t first, size_t n)
 
 static void slice_rows_back(kua__tape *t, void *ctx)
 {
+    /* A view of the values, but a gradient of its own: only those rows of dx are touched. */
     const slice *op = ctx;
     float *dx = kua__grad_zeroed(t, op->x);
     if (!dx) return;
@@ -152,6 +160,7 @@ static void scatter_task(void *ctx, size_t first, size_t last)
 
 static void gather_back(kua__tape *t, void *ctx)
 {
+    /* Marked here and not by the threads: each of those sees all rows, and would mark all. */
     gather *op = ctx;
     op->dx = kua__grad_zeroed(t, op->x);
     if (!op->dx || op->y->cols == 0) return;
@@ -219,6 +228,7 @@ typedef struct pool {
 
 static size_t pool_grain(const pool *op)
 {
+    /* By what a sequence has on average; + 1 twice, for no sequences and for empty ones. */
     return kua__row_grain(op->x->rows * op->x->cols / (op->seq.n + 1) + 1);
 }
 
@@ -269,6 +279,7 @@ static void max_task(void *ctx, size_t first, size_t last)
 {
     const pool *op = ctx;
     size_t n = op->x->cols;
+    /* The first of equal ones wins, and gets all of the gradient. */
     for (size_t i = first; i < last; i++) {
         for (size_t j = 0; j < n; j++) {
             uint32_t best = op->seq.at[i] < op->seq.at[i + 1] ? op->seq.at[i] : KUA__NO_ID;

@@ -50,6 +50,7 @@ static void share_task(void *ctx, size_t first, size_t last)
     const kua__kernels *k = kua__kernels_get();
     size_t m = op->w->rows;
     float each = 1.0f / (float)op->counted;
+    assert(op->counted >= 1);
     for (size_t r = first; r < last; r++) {
         float *row = op->logits + r * m;
         uint32_t target = op->target[op->first + r];
@@ -69,9 +70,10 @@ static void share_task(void *ctx, size_t first, size_t last)
 
 static void chunk(kua__tape *t, softmax_loss *op, size_t rows)
 {
+    assert(op->first + rows <= op->h->rows);
     const kua__var *h = op->h, *w = op->w;
     size_t m = w->rows, d = w->cols;
-    const float *part = h->value + op->first * d;
+    const float *part = h->value + op->first * d; /* dW of the first chunk is written, then added */
     kua__product(t, false, true, rows, m, d, part, d, w->value, d, false, op->logits);
     kua__parallel_for(rows, 1, share_task, op);
     for (size_t r = 0; r < rows; r++)
@@ -83,6 +85,7 @@ static void chunk(kua__tape *t, softmax_loss *op, size_t rows)
         kua__product(t, true, false, m, d, rows, op->logits, m, part, d, op->first > 0, op->dw);
 }
 
+/* The gradient known since the forward pass, for the loss's own. */
 static void add_scaled(kua__tape *t, kua__var *x, const float *unit, float dy)
 {
     bool add;
@@ -146,6 +149,7 @@ static bool fused(kua__tape *t, softmax_loss *op)
 
 static void in_chunks(kua__tape *t, softmax_loss *op)
 {
+    assert(op->counted >= 1 && op->h->rows >= 1);
     size_t rows = CHUNK_FLOATS / KUA__MAX(op->w->rows, 1);
     rows = KUA__MIN(KUA__MAX(rows, CHUNK_ROWS_MIN), CHUNK_ROWS_MAX);
     rows = KUA__MIN(rows, op->h->rows);

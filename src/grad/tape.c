@@ -7,6 +7,19 @@
  *     [ header | floats ... ]   header: capacity, next free one
  *
  * The pool's blocks come from the arena too; kua__tape_reset() forgets all of it at once.
+ *
+ * A step
+ *
+ *     reset -> leaves, operations (recorded) -> backward -> optimiser
+ *       ^                                        |             the tape's part ends here: gradients
+ *       `----------------------------------------'             of parameters are the parameters'
+ *
+ * Errors stick (T3 of tape.h): after the first, nothing is allocated, so that every operation gives
+ * NULL and every NULL is passed on. Model code is therefore written without a test in it.
+ *
+ * Draws are numbered: step * DRAWS_MAX + the number of the draw in the step. Two operations of one
+ * step, or one operation in two steps, never see the same numbers, and a run that goes on from a
+ * checkpoint draws what it would have drawn.
  */
 #include "grad/tape.h"
 
@@ -29,12 +42,13 @@ typedef struct grad_block {
 } grad_block;
 
 enum { BLOCK_HEADER = 64 }; /* keeps the floats aligned */
+_Static_assert(sizeof(grad_block) <= BLOCK_HEADER, "the header of a block has its place");
 
 struct kua__tape {
     kua__arena arena;
-    node *last;
-    grad_block *free_grads;
-    float *scratch;
+    node *last;             /* newest; NULL: nothing recorded, or already run */
+    grad_block *free_grads; /* of results whose node has run */
+    float *scratch;         /* of one operation at a time */
     size_t scratch_floats;
     uint64_t seed, step, draws;
     bool bf16, training;
@@ -65,6 +79,7 @@ void kua__tape_free(kua__tape *t)
 
 void kua__tape_reset(kua__tape *t)
 {
+    assert(t);
     kua__arena_reset(&t->arena);
     t->last = NULL;
     t->free_grads = NULL;
@@ -77,6 +92,7 @@ void kua__tape_reset(kua__tape *t)
 
 void kua__tape_set_training(kua__tape *t, bool training)
 {
+    assert(t);
     t->training = training;
 }
 
@@ -126,7 +142,7 @@ uint64_t kua__tape_stream(kua__tape *t)
 
 void *kua__tape_fail(kua__tape *t, kua_status status, const char *format, ...)
 {
-    assert(status);
+    assert(t && status && format);
     if (t->status) return NULL;
     va_list args;
     va_start(args, format);
@@ -146,17 +162,20 @@ void *kua__tape_fail_status(kua__tape *t, kua_status status)
 void *kua__tape_fail_shapes(kua__tape *t, const char *op, const char *a_name, const kua__var *a,
                             const char *b_name, const kua__var *b)
 {
+    assert(a && b);
     return kua__tape_fail(t, KUA_SHAPE, "%s: %s is %zux%zu, %s is %zux%zu", op, a_name, a->rows,
                           a->cols, b_name, b->rows, b->cols);
 }
 
 kua_status kua__tape_status(const kua__tape *t)
 {
+    assert(t);
     return t->status ? kua__fail(t->status, "%s", t->message) : KUA_OK;
 }
 
 bool kua__ragged_check(kua__tape *t, const char *op, const kua__var *x, kua__ragged seq)
 {
+    assert(t && x);
     bool good = seq.n == 0 ? x->rows == 0 : seq.at && seq.at[0] == 0 && seq.at[seq.n] == x->rows;
     for (size_t i = 0; good && i < seq.n; i++)
         good = seq.at[i] <= seq.at[i + 1];
@@ -193,6 +212,7 @@ void *kua__tape_copy(kua__tape *t, const void *data, size_t bytes)
 
 float *kua__tape_scratch(kua__tape *t, size_t floats)
 {
+    /* A larger one leaves the smaller behind in the arena, until reset. */
     if (floats > t->scratch_floats) {
         t->scratch = kua__tape_floats(t, floats, 1);
         t->scratch_floats = t->scratch ? floats : 0;
@@ -204,6 +224,7 @@ float *kua__tape_scratch(kua__tape *t, size_t floats)
 
 kua__var *kua__tape_view(kua__tape *t, size_t rows, size_t cols, float *value, bool wants)
 {
+    assert(t && (value || t->status || rows == 0 || cols == 0));
     kua__var *v = kua__tape_alloc(t, sizeof(*v));
     if (!v) return NULL;
     *v = (kua__var){rows, cols, value, NULL, wants && t->training, NULL};
@@ -233,6 +254,7 @@ kua__var *kua__use(kua__tape *t, kua__param *param)
     if (!param) return NULL;
     bool wants = t->training && !param->frozen;
     if (wants && !param->grad) {
+        /* + 1: an empty one has a gradient too, so that NULL always means none yet. */
         param->grad = kua__calloc(param->rows * param->cols + 1, sizeof(float));
         if (!param->grad)
             return kua__tape_fail_status(
@@ -248,7 +270,7 @@ kua__var *kua__use(kua__tape *t, kua__param *param)
 kua__var *kua__tape_node(kua__tape *t, kua__var *y, kua__backward_fn back, const void *ctx,
                          size_t bytes)
 {
-    assert(y && back);
+    assert(t && y && back && (ctx || bytes == 0));
     if (!y->wants) return t->status ? NULL : y;
     node *n = kua__tape_alloc(t, sizeof(*n));
     void *copy = kua__tape_copy(t, ctx, bytes);
@@ -263,6 +285,7 @@ kua__var *kua__tape_node(kua__tape *t, kua__var *y, kua__backward_fn back, const
 /* The smallest free block that fits and is not mostly wasted, else a new one. */
 static float *grad_take(kua__tape *t, size_t floats)
 {
+    /* A small gradient in a large block would have the next large one allocate. */
     grad_block **best = NULL;
     for (grad_block **at = &t->free_grads; *at; at = &(*at)->next) {
         size_t capacity = (*at)->capacity;
@@ -282,6 +305,7 @@ static float *grad_take(kua__tape *t, size_t floats)
 static void grad_return(kua__tape *t, kua__var *y)
 {
     if (!y->grad || y->param) return;
+    /* Its place is in front of the floats, wherever they were handed on to by kua__grad_pass. */
     grad_block *block = (grad_block *)((char *)y->grad - BLOCK_HEADER);
     block->next = t->free_grads;
     t->free_grads = block;
@@ -296,6 +320,7 @@ void kua__grad_touch(kua__var *x, size_t first, size_t n)
 
 float *kua__grad(kua__tape *t, kua__var *x, bool *add)
 {
+    assert(t && add);
     *add = true;
     if (!x || !x->wants || t->status) return NULL;
     if (x->param) kua__grad_touch(x, 0, x->rows);
@@ -318,10 +343,12 @@ float *kua__grad_zeroed(kua__tape *t, kua__var *x)
 
 void kua__grad_pass(kua__tape *t, kua__var *x, kua__var *y)
 {
+    assert(x && y && x != y && (y->grad || !x->wants || t->status));
     size_t n = x->rows * x->cols;
     assert(n == y->rows * y->cols);
     if (!x->wants || t->status) return;
     if (!x->grad) {
+        /* Never a parameter: kua__use() gave it a gradient of its own. */
         x->grad = y->grad;
         y->grad = NULL;
         return;
@@ -332,6 +359,7 @@ void kua__grad_pass(kua__tape *t, kua__var *x, kua__var *y)
 
 kua_status kua__tape_backward(kua__tape *t, kua__var *loss)
 {
+    assert(t);
     if (t->status) return kua__tape_status(t);
     if (!loss) return kua__fail(KUA_INVALID, "backward: there is no loss");
     if (loss->rows != 1 || loss->cols != 1)

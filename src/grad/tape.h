@@ -16,9 +16,9 @@
  *
  *     kua__var *kua__square(kua__tape *t, kua__var *x)
  *     {
- *         if (!x) return NULL;                                        an earlier error, already in
- * the tape kua__var *y = kua__tape_result(t, x->rows, x->cols, x->wants); if (!y) return NULL; out
- * of memory, in the tape
+ *         if (!x) return NULL;                       an earlier error, already in the tape
+ *         kua__var *y = kua__tape_result(t, x->rows, x->cols, x->wants);
+ *         if (!y) return NULL;                       out of memory, in the tape
  *         ... fill y->value ...
  *         return KUA__NODE(t, y, square_back, struct square, .x = x, .y = y);
  *     }
@@ -31,9 +31,9 @@
  *
  * Invariants
  *   T1  v->wants is false for everything that no trained parameter or input with gradient feeds:
- * such nodes are not recorded. With training off nothing wants a gradient. T2  v->grad of an
- * operation's result is NULL before the backward pass and after its node ran. T3  after an error
- * every operation returns NULL and the first error is kept.
+ *       such nodes are not recorded. With training off nothing wants a gradient.
+ *   T2  v->grad of an operation's result is NULL before the backward pass and after its node ran.
+ *   T3  after an error every operation returns NULL and the first error is kept.
  */
 #ifndef KUA_GRAD_TAPE_H
 #define KUA_GRAD_TAPE_H
