@@ -162,20 +162,25 @@ static void shift_task(void *ctx, size_t first, size_t last)
     const kua__softmax_blocks *b = ctx;
     const kua__softmax_problem *p = b->problem;
     for (size_t row = first; row < last; row++) {
+        if (row >= b->n) { /* packed as zeros: no logit is above the largest bias */
+            b->shift[row] = b->most_bias;
+            continue;
+        }
         size_t r = b->first + row;
-        float bound = row < b->n ? length_of(p->h + r * p->dim, p->dim) * b->most : 0;
+        float bound = length_of(p->h + r * p->dim, p->dim) * b->most;
         b->shift[row] = bound + b->most_bias > SAFE ? sampled_most(b, r) : 0;
     }
 }
 
-/* Adds up the chunk's losses; false where a total cannot be trusted. */
+/* Adds up the chunk's losses; false where a total cannot be trusted. The exponentials of a row that
+ * does not count are multiplied by 0, for which they must be finite. */
 static bool add_losses(const kua__softmax_blocks *b, kua__softmax_problem *p)
 {
     for (size_t r = 0; r < b->n; r++) {
-        if (p->target[b->first + r] == KUA__NO_ID) continue;
-        bool good = b->total[r] > TOTAL_MIN && b->total[r] < TOTAL_MAX; /* not so for NaN */
-        if (!good) return false;
-        p->loss += b->row_loss[r];
+        bool counts = p->target[b->first + r] != KUA__NO_ID;
+        bool good = b->total[r] < TOTAL_MAX && (!counts || b->total[r] > TOTAL_MIN);
+        if (!good) return false; /* so, too, for NaN */
+        if (counts) p->loss += b->row_loss[r];
     }
     return true;
 }

@@ -260,12 +260,12 @@ static void finish_loss(const kua__softmax_blocks *b, size_t row, const float *d
     const kua__kernels *k = kua__kernels_get();
     size_t r = b->first + row, dim = p->dim;
     uint32_t target = p->target[r];
-    const float *h = p->h + r * dim, *w = p->w + (size_t)target * dim;
     b->row_loss[row] = 0;
     if (target == KUA__NO_ID) {
         if (p->dh) memset(p->dh + r * dim, 0, dim * sizeof(*p->dh));
         return;
     }
+    const float *h = p->h + r * dim, *w = p->w + (size_t)target * dim;
     float logit = k->dot(h, w, dim) + b->bias[target];
     float loss = logf(b->total[row]) + b->shift[row] - logit;
     b->row_loss[row] = KUA__MAX(loss, 0);

@@ -164,6 +164,50 @@ static void surprises_are_reported(void **state)
     free_sample(&s);
 }
 
+/* The rows behind the last one, up to a multiple of 12, are nobody's: what lies in memory there is
+ * not looked at, whatever the biases are. */
+static void large_biases_need_no_further_rows(void **state)
+{
+    (void)state;
+    if (!usable()) skip();
+    const size_t rows = 13, items = 40, dim = 16;
+    sample s = make_sample(rows, items, dim, 0.5f, true);
+    s.p.h = s.h = kua__realloc_array(s.h, 2 * rows * dim, sizeof(*s.h));
+    s.p.target = s.target = kua__realloc_array(s.target, 2 * rows, sizeof(*s.target));
+    for (size_t i = rows * dim; i < 2 * rows * dim; i++)
+        s.h[i] = NAN;
+    for (size_t r = rows; r < 2 * rows; r++)
+        s.target[r] = KUA__NO_ID - 1;
+    for (size_t j = 0; j < items; j++)
+        s.bias[j] += 100;
+    double *share = kua__malloc(items * sizeof(*share));
+    for (size_t r = 0; r < rows; r++)
+        reference_row(&s, r, share);
+    run_sample(&s);
+    assert_near(s.p.loss, s.loss, 1e-4 * fabs(s.loss));
+    assert_near(error_of(s.p.dh, s.dh, rows * dim, 2 * s.p.each), 0, 0.01);
+    assert_near(error_of(s.p.dw, s.dw, items * dim, 2 * s.p.each), 0, 0.01);
+    kua__free(share);
+    free_sample(&s);
+}
+
+/* Zero times infinity is not a number: a row that does not count must not be too far off either. */
+static void surprises_of_rows_without_target_are_reported(void **state)
+{
+    (void)state;
+    if (!usable()) skip();
+    sample s = make_sample(2, 4000, 2, 1, false);
+    memset(s.h, 0, 4 * sizeof(float));
+    memset(s.w, 0, 8000 * sizeof(float));
+    s.h[0] = 100, s.h[2] = 1;
+    s.w[2 * 77] = 1;
+    s.target[0] = KUA__NO_ID;
+    s.target[1] = 0;
+    s.scratch = kua__malloc(kua__softmax_bf16_scratch(&s.p) * sizeof(float));
+    assert_false(kua__softmax_bf16(&s.p, s.scratch));
+    free_sample(&s);
+}
+
 static void gradients_may_be_left_out(void **state)
 {
     (void)state;
@@ -199,8 +243,12 @@ static void threads_change_no_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_the_formula),     cmocka_unit_test(large_logits_do_not_overflow),
-        cmocka_unit_test(surprises_are_reported), cmocka_unit_test(gradients_may_be_left_out),
+        cmocka_unit_test(equals_the_formula),
+        cmocka_unit_test(large_logits_do_not_overflow),
+        cmocka_unit_test(surprises_are_reported),
+        cmocka_unit_test(large_biases_need_no_further_rows),
+        cmocka_unit_test(surprises_of_rows_without_target_are_reported),
+        cmocka_unit_test(gradients_may_be_left_out),
         cmocka_unit_test(threads_change_no_bit),
     };
     return cmocka_run_group_tests(tests, test_no_leaks_begin, test_no_leaks_end);
