@@ -4,6 +4,10 @@
  * training keeps what the way back needs and changes its weights every step. forward.c and this
  * file are held together by tests/encoder/test_bert_tape.c (same vectors), and this one by
  * gradients that torch computed.
+ *
+ * Query, key and value are one parameter here, so that one product makes them; the file has three
+ * tensors, which are thirds of its rows. `visit_all` walks through the tensors in one order for
+ * reading, declaring and writing, so that the three cannot disagree.
  */
 #include "encoder/bert_tape.h"
 
@@ -13,7 +17,7 @@
 #include "encoder/bert.h"
 #include "grad/tape.h"
 
-static const float DEVIATION = .02f;
+static const float DEVIATION = .02f; /* of BERT's own start ("initializer_range") */
 
 /* ---- parameters ---- */
 
@@ -27,6 +31,7 @@ typedef struct maker {
 static kua_status make(const maker *m, const char *name, const char *what, size_t rows, size_t cols,
                        kua__init init, kua__param **out)
 {
+    assert(rows >= 1 && cols >= 1);
     char full[128];
     if (m->layer < 0)
         snprintf(full, sizeof(full), "%s.%s", name, what);
@@ -129,6 +134,7 @@ static kua_status visit_norm(const visitor *v, const char *name, const kua__bert
 static kua_status visit_product(const visitor *v, const char *name, const kua__bert_pair *product,
                                 size_t part, size_t parts)
 {
+    assert(parts >= 1 && part < parts && product->weight->rows % parts == 0);
     char full[128];
     size_t out = product->weight->rows / parts, in = product->weight->cols;
     snprintf(full, sizeof(full), "%s.weight", name);
@@ -256,6 +262,7 @@ static kua__var *embed(kua__tape *t, const kua__bert_params *b, const uint32_t *
 static kua__var *layer(kua__tape *t, const kua__bert_params *b, const kua__bert_block *l,
                        kua__var *x, kua__ragged seq, float dropout)
 {
+    /* Norms stand behind the sums ("post-norm"), as in BERT; forward.c has the same order. */
     kua__var *y = kua__self_attention(t, dense(t, x, &l->qkv), seq, b->config.heads, false);
     y = kua__dropout(t, dense(t, y, &l->out), dropout);
     x = norm(t, kua__add(t, x, y), &l->after_attention, b->config.epsilon);
@@ -268,7 +275,7 @@ static kua__var *layer(kua__tape *t, const kua__bert_params *b, const kua__bert_
 kua__var *kua__bert_on_tape(kua__tape *t, const kua__bert_params *bert, const uint32_t *ids,
                             kua__ragged seq, float dropout)
 {
-    assert(t && bert && (ids || seq.at[seq.n] == 0));
+    assert(t && bert && seq.at && (ids || seq.at[seq.n] == 0));
     kua__var *x = embed(t, bert, ids, seq, dropout);
     for (size_t i = 0; i < bert->config.layers; i++)
         x = layer(t, bert, &bert->block[i], x, seq, dropout);

@@ -5,6 +5,14 @@
  * architecture, relative positions, GELU's tanh approximation, poolings other than mean, first and
  * largest, modules behind the pooling. A model that loads gives the reference's vectors; there is
  * no "nearly".
+ *
+ *     config.json                    sizes, activation             must be there
+ *     1_Pooling/config.json          mean, first or largest        else the mean
+ *     modules.json                   is there a Normalize?         else: yes
+ *     sentence_bert_config.json      where texts are cut           else encoder.c's own limit
+ *
+ * Limits on sizes come before anything is allocated by them; that the weights' file agrees is
+ * checked in weights.c.
  */
 #include "encoder/config.h"
 
@@ -34,7 +42,7 @@ static kua_status size_of(const char *name, const json_t *json, const char *key,
     return KUA_OK;
 }
 
-/* A text field that must be one of the two values, or is missing. */
+/* A text field that must have this value, or is missing. */
 static kua_status must_be(const char *name, const json_t *json, const char *key, const char *value)
 {
     const char *text = NULL;
@@ -88,6 +96,7 @@ static kua_status bert(const char *name, const json_t *json, void *ctx)
 kua_status kua__bert_config_parse(const char *name, const char *text, size_t n,
                                   kua__bert_config *out)
 {
+    assert(out);
     *out = (kua__bert_config){0};
     return parse(name, text, n, bert, out);
 }
@@ -202,12 +211,14 @@ static kua_status load(const char *folder, const char *file, bool optional, pars
 
 kua_status kua__bert_config_load(const char *folder, kua__bert_config *out)
 {
+    assert(folder && out);
     *out = (kua__bert_config){0};
     return load(folder, "config.json", false, bert, out);
 }
 
 kua_status kua__pooling_load(const char *folder, kua__pooling_config *out)
 {
+    assert(folder && out);
     *out = (kua__pooling_config){.pooling = KUA_POOLING_MEAN, .unit = true};
     KUA__TRY(load(folder, "1_Pooling/config.json", true, pooling, out));
     KUA__TRY(load(folder, "modules.json", true, modules, out));

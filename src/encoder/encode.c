@@ -91,11 +91,13 @@ static void find_distinct(job *j)
 /* ---- batches ---- */
 
 enum { SHARED_TOKENS = 64, BATCHES_FEW = 8, ROWS_UNIT = 16 };
+/* ROWS_UNIT: the rows of a product are rounded up to it anyway (kua__packed_rows). */
 
 /* Tokens of a batch. Where there are few batches their number becomes a multiple of the threads, so
  * that none of them waits for the last batch; a handful of tokens stays together. */
 static size_t choose_batch_tokens(const job *j)
 {
+    assert(j->tokens >= 1 && j->encoder->batch_tokens >= 1);
     size_t most = j->encoder->batch_tokens, threads = (size_t)kua__threads();
     size_t n = (j->tokens + most - 1) / most;
     if (j->tokens <= SHARED_TOKENS * threads || n >= BATCHES_FEW * threads) return most;
@@ -124,6 +126,7 @@ static void find_runs(const job *j, run *runs)
 
 static void pick_text(job *j, size_t at, uint32_t text)
 {
+    assert(at < j->n_distinct && text < j->n_distinct);
     uint32_t first = j->order[j->distinct[text]];
     j->pick[at] = text;
     j->id[at] = ids_of(j->ids, first);
@@ -136,6 +139,7 @@ static void fill_batches(job *j, run *runs)
     while (picked < j->n_distinct) {
         while (runs[longest].next == runs[longest].end)
             longest--;
+        assert(longest >= 1); /* a text is left: its run is found before */
         j->batch[j->n_batches++] = (uint32_t)picked;
         size_t room = KUA__MAX(most, longest), length = longest;
         while (length > 0) {
@@ -149,6 +153,7 @@ static void fill_batches(job *j, run *runs)
         }
     }
     j->batch[j->n_batches] = (uint32_t)picked;
+    assert(picked == j->n_distinct); /* I2 */
 }
 
 static kua_status cut_batches(job *j)
@@ -194,8 +199,10 @@ static void run_batch(job *j, int thread, size_t batch)
     kua__bert_batch b = {.n = last - first, .id = j->id + first, .length = j->length + first};
     for (size_t i = 0; i < b.n; i++)
         b.tokens += b.length[i];
+    assert(b.n >= 1 && b.tokens <= j->encoder->rows); /* I2 */
     kua_status st = kua__bert_forward(&j->encoder->bert, j->crew + thread, j->n_crew, &b);
     if (!st) write_rows(j, first, last, j->crew[thread]->x);
+    /* Never the total here: that is told once, when every batch is done. */
     size_t done = atomic_fetch_add(&j->done, b.tokens) + b.tokens;
     if (!st && kua__thread_index() == j->caller)
         st = kua__progress(j->monitor, "encode tokens", KUA__MIN(done, j->tokens - 1), j->tokens);

@@ -3,6 +3,9 @@
  * The pool is what makes a loaded encoder usable by several threads at once: a call takes as many
  * scratches as it has threads, making what is missing, and gives them back at its end. They are
  * kept, with the compiled products in them, so that the next call allocates nothing of that size.
+ *
+ *     free -> scratch -> scratch -> NULL     guarded by `lock`; who takes one owns it until it is
+ *                                            given back, so that scratches need no lock
  */
 #include "encoder/encoder.h"
 
@@ -10,7 +13,7 @@
 #include <string.h>
 
 enum {
-    BATCH_TOKENS = 256,
+    BATCH_TOKENS = 256, /* forward.c says why */
     BATCH_TOKENS_MAX = 1 << 16,
     TOKENS_UNSTATED =
         256, /* a folder without sentence_bert_config.json: sentence-transformers' usual limit */
@@ -20,6 +23,7 @@ enum {
 
 kua_status kua__encoder_take(kua_encoder *e, kua__encoder_scratch **out)
 {
+    assert(e && out && e->max_tokens >= 1);
     pthread_mutex_lock(&e->lock);
     kua__encoder_scratch *s = e->free;
     if (s) e->free = s->next;
@@ -84,6 +88,7 @@ static kua_status choose_max_tokens(kua_encoder *e, size_t option, size_t stated
     return KUA_OK;
 }
 
+/* Fewer tokens than rows is usual: tables are padded to round numbers. */
 static kua_status check_vocabulary(const kua_encoder *e, const kua__bert_config *c,
                                    const char *folder)
 {
@@ -146,16 +151,19 @@ void kua_encoder_free(kua_encoder *encoder)
 
 size_t kua_encoder_dim(const kua_encoder *encoder)
 {
+    assert(encoder);
     return encoder->bert.config.hidden;
 }
 
 const kua_tokenizer *kua_encoder_tokenizer(const kua_encoder *encoder)
 {
+    assert(encoder);
     return encoder->tokenizer;
 }
 
 kua_encoder_info kua_encoder_describe(const kua_encoder *encoder)
 {
+    assert(encoder);
     const kua__bert_config *c = &encoder->bert.config;
     return (kua_encoder_info){
         .dim = c->hidden,

@@ -21,6 +21,7 @@ static const char word_name[] = "embeddings.word_embeddings.weight";
 
 kua_status kua__bert_names_find(kua__bert_names *names, const kua__safetensors *file)
 {
+    assert(names && file);
     *names = (kua__bert_names){.file = file};
     for (size_t i = 0; i < kua__safetensors_count(file); i++) {
         const char *name = kua__safetensors_at(file, i)->name;
@@ -52,6 +53,7 @@ static void use_old_name(const kua__safetensors *file, char *name, size_t room)
 kua_status kua__bert_tensor(const kua__bert_names *names, int layer, const char *name, size_t rank,
                             const size_t *dim, const kua__tensor **out)
 {
+    assert(names && names->file && name && rank >= 1 && rank <= 2);
     char full[2 * KUA__TENSOR_NAME_MAX + 64];
     if (layer < 0)
         snprintf(full, sizeof(full), "%s%s", names->prefix, name);
@@ -111,6 +113,8 @@ static kua_status read_norm(loader *l, int layer, const char *name, kua__bert_no
 static kua_status read_product(loader *l, int layer, const char *const *parts, size_t n, size_t out,
                                size_t in, kua__epilogue epilogue, kua__packed **to)
 {
+    /* `staging` has room for the largest product and its bias (read_all). */
+    assert(n == 1 || n == 3);
     float *weight = l->staging, *bias = l->staging + n * out * in;
     for (size_t i = 0; i < n; i++) {
         char full[128];
@@ -144,6 +148,7 @@ static kua_status read_layer(loader *l, int i)
 /* Shapes first: nothing is allocated for a config that its file contradicts. */
 static kua_status check_shapes(const loader *l)
 {
+    assert(l->bert->config.layers >= 1);
     const kua__bert_config *c = &l->bert->config;
     const kua__tensor *t = NULL;
     size_t h = c->hidden, up[2] = {c->inner, h}, last = c->layers - 1;
@@ -194,6 +199,7 @@ static kua_status read_all(loader *l)
 kua_status kua__bert_load(kua__bert *bert, const char *folder, const kua__bert_config *config,
                           size_t max_tokens)
 {
+    assert(bert && folder && config);
     assert(max_tokens >= 1 && max_tokens <= config->positions);
     *bert = (kua__bert){.config = *config, .positions = max_tokens};
     bert->parts = KUA__MIN((size_t)kua__threads(), (size_t)KUA__PACKED_PARTS_MAX);

@@ -17,8 +17,10 @@
 
 #include "text/fold.h"
 
+/* single[] spans the ids from the lowest to the highest, a bool for each. */
 static kua_status mark_single(kua__added_set *set, const kua__added_token *tokens, size_t n)
 {
+    assert(n > 0);
     uint32_t low = UINT32_MAX, high = 0;
     for (size_t i = 0; i < n; i++) {
         low = KUA__MIN(low, tokens[i].id);
@@ -35,6 +37,7 @@ static kua_status mark_single(kua__added_set *set, const kua__added_token *token
 kua_status kua__added_build(kua__added_set *set, const char *name, kua__key *keys, size_t n,
                             const kua__added_token *tokens, size_t n_tokens)
 {
+    assert(set && name && (keys || n == 0) && n <= n_tokens);
     *set = (kua__added_set){.only = -2};
     if (n == 0) return KUA_OK;
     qsort(keys, n, sizeof(*keys), kua__key_order);
@@ -89,15 +92,17 @@ static bool is_word_character(uint32_t c)
 
 static bool touches_word(const uint8_t *text, size_t n, size_t start, size_t end)
 {
+    assert(start < end && end <= n);
     size_t length;
     if (end < n && is_word_character(kua__utf8_decode(text + end, n - end, &length))) return true;
     if (start == 0) return false;
-    size_t before = start - 1;
+    size_t before = start - 1; /* back to where the character before begins: at most 4 bytes */
     while (before > 0 && start - before < 4 && (text[before] & 0xc0) == 0x80)
         before--;
     return is_word_character(kua__utf8_decode(text + before, start - before, &length));
 }
 
+/* memchr where one byte begins all tokens, as '[' does in BERT's files. */
 static size_t next_candidate(const kua__added_set *set, const uint8_t *text, size_t n, size_t from)
 {
     if (set->only >= 0) {
@@ -112,6 +117,7 @@ static size_t next_candidate(const kua__added_set *set, const uint8_t *text, siz
 bool kua__added_next(const kua__added_set *set, const char *text, size_t n, size_t from,
                      kua__added_match *match)
 {
+    assert(set && match && from <= n);
     if (!kua__added_any(set)) return false;
     const uint8_t *bytes = (const uint8_t *)text;
     for (size_t at = from; (at = next_candidate(set, bytes, n, at)) < n;) {

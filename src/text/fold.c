@@ -47,9 +47,7 @@ enum {
     DOT_ABOVE = 0x307,
 };
 
-/* ---- UTF-8
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- UTF-8 ---- */
 
 /* What the first byte asks for: how many more bytes, and the range of the first of them, which is
  * where overlong forms, surrogates and numbers over U+10FFFF are told. */
@@ -95,8 +93,7 @@ size_t kua__utf8_encode(uint32_t c, uint8_t *out)
     return n;
 }
 
-/* ---- building the table
- * ------------------------------------------------------------------------------------------ */
+/* ---- building the table ---- */
 
 static void mark_ranges(uint8_t *flags, const kua__range *range, size_t n, uint8_t flag)
 {
@@ -128,8 +125,10 @@ static int32_t span_value(const kua__span *span, size_t n, uint32_t c)
     return 0;
 }
 
+/* The tables' word first: they hold what utf8proc does not know. */
 static uint32_t lower(uint32_t c)
 {
+    assert(c < N_POINTS);
     if (c < 0x80) return c >= 'A' && c <= 'Z' ? c + 32 : c;
     if (c >= UNCASED_FROM) return c;
     int32_t distance = span_value(kua__bert_lower, kua__bert_n_lower, c);
@@ -177,6 +176,7 @@ static size_t decompose(const kua__fold *fold, const uint8_t *flags, uint32_t c,
 static kua_status add_several(kua__fold *fold, const kua__fold_cell *cells, size_t n,
                               kua__fold_cell *out)
 {
+    assert(n >= 2 && n <= PARTS_MAX);
     *out = KUA__CELL(KUA__SEVERAL, fold->n_several, n);
     for (size_t i = 0; i < n; i++) {
         KUA__TRY(
@@ -201,6 +201,7 @@ static kua_status fold_point(kua__fold *fold, const uint8_t *flags, uint32_t c, 
     size_t n = decompose(fold, flags, c, parts), kept = 0;
     for (size_t i = 0; i < n; i++) {
         cells[kept] = fold_part(fold, flags, parts[i]);
+        /* An accent leaves nothing among a letter's parts, but alone it needs a cell. */
         if (n == 1 || cells[kept] != KUA__FOLD_NOTHING) kept++;
     }
     if (kept == 0) {
@@ -223,6 +224,7 @@ static kua_status keep_page(kua__fold *fold, size_t number,
 {
     size_t bytes = KUA__FOLD_PAGE * sizeof(*page);
     size_t last = number ? fold->page[number - 1] * (size_t)KUA__FOLD_PAGE : 0, at = 0;
+    /* The page before is tried first: most of Unicode is long runs of equal pages. */
     if (number && memcmp(fold->cell + last, page, bytes) == 0)
         at = last;
     else
@@ -258,6 +260,7 @@ static kua_status fill_pages(kua__fold *fold, const uint8_t *flags)
 
 kua_status kua__fold_init(kua__fold *fold, kua__fold_options options)
 {
+    assert(fold);
     *fold = (kua__fold){.options = options};
     uint8_t *flags = make_flags();
     if (!flags) return kua__fail_nomem(N_POINTS, "a tokenizer's table");
@@ -283,9 +286,7 @@ void kua__fold_release(kua__fold *fold)
     fold->n_cells = fold->n_several = fold->cells_room = fold->several_room = 0;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 /* Unicode 15, section 3.12: a syllable is a lead consonant, a vowel and perhaps a tail. */
 static kua__fold_cell take_syllable_apart(kua__fold_cursor *cursor, uint32_t c)
@@ -302,6 +303,7 @@ static kua__fold_cell take_syllable_apart(kua__fold_cursor *cursor, uint32_t c)
 /* The next character before canonical ordering; may be DROP or MOVES too. */
 static kua__fold_cell next_unordered(kua__fold_cursor *cursor)
 {
+    assert(cursor->at <= cursor->end);
     const kua__fold *fold = cursor->fold;
     if (cursor->n_more) {
         cursor->n_more--;
@@ -329,6 +331,7 @@ static kua__fold_cell next_unordered(kua__fold_cursor *cursor)
  * end. */
 static void gather_run(kua__fold_cursor *cursor, kua__fold_cell first)
 {
+    assert(cursor->queued == cursor->n_queue && KUA__CELL_KIND(first) == KUA__MOVES);
     uint32_t n = 0;
     kua__fold_cell cell = first;
     for (; n < KUA__FOLD_RUN_MAX; cell = next_unordered(cursor)) {
@@ -368,6 +371,7 @@ kua__fold_cell kua__fold_next(kua__fold_cursor *cursor)
 
 void kua__fold_string(const kua__fold *fold, const char *text, size_t n, kua__buf *out)
 {
+    assert(fold && out && (text || n == 0));
     kua__fold_cursor cursor;
     kua__fold_start(&cursor, fold, text, n);
     for (kua__fold_cell cell; (cell = kua__fold_next(&cursor)) != KUA__FOLD_END;) {

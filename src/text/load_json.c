@@ -11,6 +11,10 @@
  *     added_tokens    any
  *     truncation      its max_length is reported, not applied
  *     padding         its pad_token names the pad id
+ *
+ * Order: the model's pieces first, since added tokens are compared with them by id; those before
+ * the post-processor, whose ids may be theirs; the names of special tokens last, when all are
+ * known. Everything is borrowed from the parsed file until recipe.c copies it.
  */
 #include <assert.h>
 #include <string.h>
@@ -39,9 +43,7 @@ static kua_status expect_type(const char *name, const json_t *object, const char
                      type, expected);
 }
 
-/* ---- the model
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- the model ---- */
 
 static kua_status read_pieces(kua__recipe *recipe, json_t *model)
 {
@@ -93,8 +95,7 @@ static kua_status read_model(kua__recipe *recipe, const json_t *root)
     return read_pieces(recipe, model);
 }
 
-/* ---- normaliser and splitter
- * ----------------------------------------------------------------------------------------- */
+/* ---- normaliser and splitter ---- */
 
 static kua_status read_normalizer(kua__recipe *recipe, const json_t *root)
 {
@@ -111,6 +112,7 @@ static kua_status read_normalizer(kua__recipe *recipe, const json_t *root)
                              &fold->strip_accents);
 }
 
+/* BERT's splitter has no options: blanks and punctuation, which fold.c knows. */
 static kua_status read_splitter(const char *name, const json_t *root)
 {
     const json_t *splitter = NULL;
@@ -121,9 +123,7 @@ static kua_status read_splitter(const char *name, const json_t *root)
     return expect_type(name, splitter, "pre_tokenizer", "BertPreTokenizer");
 }
 
-/* ---- added tokens
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- added tokens ---- */
 
 /* An added token is a piece of the model with the same id, or a new piece. Pieces of the model
  * number up to half a million, so they are looked up by id in `by_id`. */
@@ -186,11 +186,12 @@ static kua_status read_added(kua__recipe *recipe, const json_t *root)
     return st;
 }
 
-/* ---- special tokens around a text
- * -------------------------------------------------------------------------------------- */
+/* ---- special tokens around a text ---- */
 
 static kua_status add_around(kua__recipe *recipe, bool behind, const json_t *id)
 {
+    assert(recipe->around.n_before <= KUA__AROUND_MAX &&
+           recipe->around.n_behind <= KUA__AROUND_MAX);
     kua__around *around = &recipe->around;
     uint32_t *list = behind ? around->behind : around->before;
     size_t *n = behind ? &around->n_behind : &around->n_before;
@@ -268,9 +269,7 @@ static kua_status read_processor(kua__recipe *recipe, const json_t *root)
                      name, type);
 }
 
-/* ---- the rest
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- the rest ---- */
 
 static kua_status read_info(kua__recipe *recipe, const json_t *root)
 {

@@ -3,6 +3,9 @@
  * vocab.txt has one piece a line; the line's number, from 0, is its id. What it does not say is in
  * tokenizer_config.json: do_lower_case, strip_accents, tokenize_chinese_chars and the names of the
  * special tokens. Missing members get the values that the reference's BertTokenizer has for them.
+ *
+ * Of a folder tokenizer.json is taken where it is there: it says everything, vocab.txt only part. A
+ * byte order mark is refused, since it would be a part of the first piece.
  */
 #include <assert.h>
 #include <string.h>
@@ -56,7 +59,7 @@ static kua_status special(kua__recipe *recipe, const char *name, const json_t *c
         return kua__fail(KUA_FORMAT, "%s: no line is \"%s\", expected the %s there", recipe->name,
                          piece, key);
     }
-    for (size_t i = 0; i < recipe->n_added; i++) {
+    for (size_t i = 0; i < recipe->n_added; i++) { /* a file may use one token in two parts */
         if (recipe->added[i].id == *id) return KUA_OK;
     }
     return kua__recipe_add_token(
@@ -109,9 +112,7 @@ kua_status kua__tokenizer_from_vocab(const char *name, const char *text, size_t 
     return st;
 }
 
-/* ---- files
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 static kua_status open_limited(kua__map *map, const char *path)
 {

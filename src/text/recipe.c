@@ -3,6 +3,10 @@
  * A recipe is the common ground of the two file kinds: pieces with ids, added tokens, options. It
  * borrows all text from the file; the tokenizer that is made of it copies what it keeps, so that
  * the file may be closed.
+ *
+ *     vocab.txt, config  --load_vocab.c-->           --vocab.c-->  ids to pieces, trie
+ *                                           recipe   --fold.c-->   table of characters
+ *     tokenizer.json     --load_json.c-->            --added.c-->  two sets of added tokens
  */
 #include <assert.h>
 #include <string.h>
@@ -18,6 +22,7 @@ void kua__recipe_release(kua__recipe *recipe)
 
 uint32_t kua__recipe_find(const kua__recipe *recipe, const char *piece, size_t n)
 {
+    assert(recipe && (piece || n == 0));
     for (size_t i = 0; i < recipe->pieces.n; i++) {
         const kua__key *key = &recipe->pieces.key[i];
         if (key->n == n && memcmp(key->bytes, piece, n) == 0) return key->id;
@@ -38,6 +43,8 @@ static kua_status make_set(const kua__recipe *recipe, const kua__fold *fold, boo
                            kua__added_set *set)
 {
     kua__key *keys = NULL;
+    /* Normalised tokens are spelt anew into `text`, one behind the other with a NUL between, which
+     * may move while it grows: keys get their places when it is whole. */
     kua__buf text = {0};
     size_t n = 0;
     KUA__TRY(KUA__NEW_ARRAY(&keys, recipe->n_added, "added tokens"));
@@ -89,6 +96,7 @@ static kua_status fill(kua_tokenizer *t, kua__recipe *recipe)
 
 kua_status kua__tokenizer_make(kua__recipe *recipe, kua_tokenizer **out)
 {
+    assert(recipe && out && recipe->name && recipe->unk && recipe->prefix);
     assert(recipe->max_chars >= 1 && recipe->max_chars <= KUA_WORD_CHARS_MAX);
     assert(recipe->n_model <= recipe->pieces.n);
     *out = NULL;

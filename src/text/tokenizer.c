@@ -49,6 +49,7 @@ static void put_id(encoding *e, uint32_t id)
  * is unknown. */
 static void put_pieces(encoding *e, const uint8_t *word, size_t bytes)
 {
+    assert(bytes > 0);
     const kua_tokenizer *t = e->tokenizer;
     size_t before = e->n;
     uint32_t from = KUA__TRIE_ROOT;
@@ -93,6 +94,7 @@ static void take_letters(encoding *e, kua__fold_cursor *cursor)
            i = 0;
     const uint8_t *letter = cursor->fold->letter, *at = cursor->at;
     uint8_t *word = e->word + e->bytes;
+    assert(e->bytes + left <= sizeof(e->word)); /* I1, and these are ASCII */
     for (uint8_t c; i < left && (c = letter[at[i]]); i++)
         word[i] = c;
     cursor->at += i;
@@ -159,7 +161,7 @@ static kua_status encode_section(encoding *e, const char *text, size_t n)
 static kua_status encode_body(const kua_tokenizer *t, const char *text, size_t n, uint32_t *id,
                               size_t room, size_t *made)
 {
-    encoding e;
+    encoding e; /* not cleared: `word` is 4 bytes times the longest word, and written before read */
     e.tokenizer = t;
     e.id = id;
     e.room = room;
@@ -192,8 +194,7 @@ static kua_status encode_text(const kua_tokenizer *t, const char *text, size_t n
     return st;
 }
 
-/* ---- the public functions
- * ------------------------------------------------------------------------------------------ */
+/* ---- the public functions ---- */
 
 static kua_status check_limit(const kua_tokenizer *t, size_t limit)
 {
@@ -280,6 +281,7 @@ static void close_gaps(kua_id_batch *batch)
 {
     size_t *offset = batch->offset, *made = offset + batch->n + 1, at = 0;
     for (size_t i = 0; i < batch->n; i++) {
+        assert(at <= offset[i] && made[i] <= offset[i + 1] - offset[i]);
         memmove(batch->ids.id + at, batch->ids.id + offset[i], made[i] * sizeof(uint32_t));
         offset[i] = at;
         at += made[i];
@@ -310,12 +312,14 @@ kua_status kua_tokenizer_encode_batch(const kua_tokenizer *tokenizer, const kua_
 
 void kua_ids_release(kua_ids *ids)
 {
+    assert(ids);
     kua__free(ids->id);
     *ids = (kua_ids){0};
 }
 
 void kua_id_batch_release(kua_id_batch *batch)
 {
+    assert(batch);
     kua_ids_release(&batch->ids);
     kua__free(batch->offset);
     *batch = (kua_id_batch){0};

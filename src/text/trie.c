@@ -27,6 +27,7 @@
  */
 #include "text/trie.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { BLOCK = 256, PATIENCE = 512, CELLS_MAX = 1 << 28 };
@@ -91,7 +92,9 @@ static kua_status next_free(builder *b, size_t at, size_t *out)
 
 static bool all_fit(const builder *b, size_t base)
 {
+    assert(b->n_children >= 2);
     for (size_t i = 0; i < b->n_children; i++) {
+        /* All in one block of 256 (I1): if the first is inside the array, so are the others. */
         if (!is_free(b, base ^ b->label[i])) return false;
     }
     return true;
@@ -99,6 +102,7 @@ static bool all_fit(const builder *b, size_t base)
 
 static kua_status find_base(builder *b, uint32_t *base)
 {
+    assert(b->n_children >= 1 && b->first_free >= 1);
     KUA__TRY(next_free(b, b->first_free, &b->first_free));
     if (b->n_children == 1) {
         *base = (uint32_t)(b->first_free ^ b->label[0]);
@@ -124,6 +128,7 @@ static kua_status enqueue(builder *b, pending node)
 /* Splits the node's keys by their next byte into label[] and start[]. */
 static void find_children(builder *b, pending node)
 {
+    assert(node.first < node.last);
     b->n_children = 0;
     for (uint32_t i = node.first; i < node.last; i++) {
         assert(b->keys[i].n > node.depth);
@@ -161,7 +166,7 @@ static kua_status place(builder *b, pending node)
 
 kua_status kua__trie_build(kua__trie *trie, const kua__key *keys, size_t n)
 {
-    assert(n <= UINT32_MAX);
+    assert(trie && (keys || n == 0) && n <= UINT32_MAX);
     *trie = (kua__trie){0};
     builder b = {.trie = trie, .keys = keys, .first_free = 1, .hint = 1};
     kua_status st = add_cells(trie);
@@ -175,6 +180,7 @@ kua_status kua__trie_build(kua__trie *trie, const kua__key *keys, size_t n)
 
 uint32_t kua__trie_walk(const kua__trie *trie, uint32_t from, const char *text, size_t n)
 {
+    assert(trie && (text || n == 0));
     for (size_t i = 0; i < n && from != KUA__TRIE_DEAD; i++) {
         from = kua__trie_step(trie, from, (uint8_t)text[i]);
     }

@@ -130,6 +130,7 @@ void kua__vocab_release(kua__vocab *vocab)
 
 uint32_t kua__vocab_find(const kua__vocab *vocab, const char *piece, size_t n)
 {
+    assert(vocab && (piece || n == 0));
     uint32_t id = KUA_TOKEN_NONE;
     size_t length = kua__trie_longest(&vocab->trie, KUA__TRIE_ROOT, (const uint8_t *)piece, n, &id);
     return n && length == n ? id : KUA_TOKEN_NONE;
