@@ -1,5 +1,9 @@
-/* attention.c - which kernel, and how much scratch it wants. The vector kernels take heads whose
- * dimension is a multiple of 16; others (none among the usual models) get the plain one. */
+/* attention.c - which kernel, and how much scratch it wants.
+ *
+ * The vector kernels take heads whose dimension is a multiple of 16; others (none among the usual
+ * models) get the plain one. All write the same scratch: what a caller has made room for is enough
+ * for whichever kernel it gets.
+ */
 #include "tensor/attention.h"
 
 #include <assert.h>
@@ -22,6 +26,7 @@ kua__attend_fn kua__attend_get(size_t dim)
 
 size_t kua__attention_scratch(const kua__attend_options *a, size_t n)
 {
+    assert(a && a->dim >= 1);
     size_t padded = (n + KUA__ATTEND_LANES - 1) / KUA__ATTEND_LANES * KUA__ATTEND_LANES;
     return padded * (a->dim + KUA__ATTEND_ROWS); /* keys of a head, transposed; scores of a block */
 }

@@ -1,5 +1,9 @@
-/* attention_plain.c - the reference: one query after another, as the formula says. scratch[n] holds
- * its scores. */
+/* attention_plain.c - the reference: one query after another, as the formula says.
+ *
+ *     scratch  [n] scores of one query, then their exponentials
+ *
+ * The largest score is taken off before the scale, which is positive: no exponential is above 1.
+ */
 #include <assert.h>
 #include <math.h>
 
@@ -8,6 +12,7 @@
 /* scores[n] of one query -> their exponentials; returns the sum */
 static float exponentials(float *score, size_t n, float scale)
 {
+    assert(n >= 1);
     float most = score[0], sum = 0;
     for (size_t j = 1; j < n; j++)
         most = fmaxf(most, score[j]);
@@ -41,7 +46,8 @@ static void attend_head(const kua__attend_options *a, size_t n, const float *q, 
 void kua__attend_plain(const kua__attend_options *a, size_t n, const float *qkv, float *out,
                        float *scratch)
 {
-    assert(a->last <= a->heads && a->dim >= 1);
+    assert(a && a->first <= a->last && a->last <= a->heads && a->dim >= 1);
+    assert(n == 0 || (qkv && out && scratch));
     size_t width = a->heads * a->dim;
     for (size_t h = a->first; n && h < a->last; h++) {
         const float *q = qkv + h * a->dim;

@@ -30,10 +30,11 @@ static double dot(const double *a, const double *b, size_t n)
  * the first element becomes. v is 0 where x is on the axis already. */
 static double reflection(double *v, const double *x, size_t n)
 {
+    assert(n >= 1);
     double length = sqrt(dot(x, x, n)), rest = n > 1 ? dot(x + 1, x + 1, n - 1) : 0;
     memset(v, 0, n * sizeof(*v));
     if (rest == 0) return x[0];
-    double to = x[0] > 0 ? -length : length;
+    double to = x[0] > 0 ? -length : length; /* away from x[0]: nothing cancels in v[0] */
     memcpy(v, x, n * sizeof(*v));
     v[0] -= to;
     double scale = 1 / sqrt(dot(v, v, n));
@@ -88,6 +89,7 @@ static void reduce(size_t n, double *a, double *d, double *off, double *r, doubl
     }
 }
 
+/* Rows x and y of R, which stay orthonormal (E1). */
 static void rotate(double *x, double *y, size_t n, double c, double s)
 {
     for (size_t k = 0; k < n; k++) {
@@ -100,6 +102,7 @@ static void rotate(double *x, double *y, size_t n, double c, double s)
 /* One QL step with an implicit shift on the unreduced block first .. last. */
 static void ql_step(size_t n, size_t first, size_t last, double *d, double *off, double *r)
 {
+    assert(first < last && last < n);
     double g = (d[first + 1] - d[first]) / (2 * off[first]);
     g = d[last] - d[first] + off[first] / (g + copysign(hypot(g, 1), g));
     double s = 1, c = 1, p = 0;
@@ -127,9 +130,10 @@ static void ql_step(size_t n, size_t first, size_t last, double *d, double *off,
 
 static kua_status diagonalize(size_t n, double *d, double *off, double *r)
 {
-    for (size_t first = 0; first < n; first++) {
+    for (size_t first = 0; first < n; first++) { /* values before it are done */
         for (size_t sweep = 0;; sweep++) {
             size_t last = first;
+            /* The block ends where the element beside the diagonal is nothing beside its two. */
             while (last + 1 < n &&
                    fabs(off[last]) > DBL_EPSILON * (fabs(d[last]) + fabs(d[last + 1])))
                 last++;

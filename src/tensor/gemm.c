@@ -40,6 +40,7 @@ typedef struct gemm_job {
 /* Rows (or columns) [first, last) of C. */
 static void gemm_part(gemm_job *job, size_t first, size_t last)
 {
+    assert(first < last && last <= (job->by_rows ? job->m : job->n));
     const float *a = job->a, *b = job->b;
     float *c = job->c;
     size_t m = job->m, n = job->n;
@@ -87,6 +88,7 @@ kua_status kua__gemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha
         return KUA_OK;
     }
     gemm_job job = {ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, m >= n, 0};
+    /* Small ones on this thread, uncut: still a function of the shape alone. */
     if (m * n * k <= SMALL_WORK) {
         gemm_part(&job, 0, job.by_rows ? m : n);
     } else {

@@ -12,7 +12,7 @@
 #include "tensor/gemm_bf16.h"
 #include "tensor/kernels.h"
 
-enum { SMALL_WORK = 1 << 17 };
+enum { SMALL_WORK = 1 << 17 }; /* as in gemm.c */
 
 #if defined(__x86_64__)
 static void part_task(void *ctx, size_t first, size_t last)
@@ -34,6 +34,7 @@ static void part_task(void *ctx, size_t first, size_t last)
 
 static void multiply(kua__bf16_product *p)
 {
+    assert(p->m && p->n && p->k);
     size_t side = p->m >= p->n ? p->m : p->n;
     size_t unit = p->m >= p->n ? KUA__BF16_ROWS : KUA__BF16_COLS;
     if (p->m * p->n * p->k <= SMALL_WORK)
@@ -48,6 +49,7 @@ kua_status kua__gemm_bf16(bool ta, bool tb, size_t m, size_t n, size_t k, const 
 {
     assert(beta == 0 || beta == 1);
     assert(lda >= (ta ? m : k) && ldb >= (tb ? k : n) && ldc >= n);
+    assert(m == 0 || n == 0 || (c && (k == 0 || (a && b))));
 #if defined(__x86_64__)
     if (kua__cpu_has_bf16() && k > 0) {
         if (m == 0 || n == 0) return KUA_OK;

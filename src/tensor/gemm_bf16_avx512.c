@@ -7,8 +7,9 @@
  *     A tile   [12 rows][KC/2 pairs]   A as stored       one pair, broadcast
  *              [KC/2 pairs][16 rows]   A transposed      (either way packing writes whole vectors)
  *
- *     for k by KC: for n by NC: pack B | for m by MC: pack A | for each panel, for each tile: 24
- * accumulators
+ *     for k by KC: for n by NC: pack B
+ *         for m by MC: pack A
+ *             for each panel, for each tile: 24 accumulators
  *
  * A panel of B (16 KiB) stays in the first-level cache while all tiles of A pass; the packed block
  * of B (256 KiB) and of A (52 KiB) stay in the second. Edges are packed with zeros and stored
@@ -34,11 +35,13 @@ enum {
 };
 
 typedef struct blocks {
-    uint32_t b[NC / NR][PAIRS][NR] __attribute__((aligned(64)));
+    uint32_t b[NC / NR][PAIRS][NR] __attribute__((aligned(64))); /* 256 KiB */
+    /* one room for both layouts of a tile: [PAIRS][LANES] transposed, [MR][PITCH] as stored */
     uint32_t a[MC / MR][PAIRS * LANES + MR * 16] __attribute__((aligned(64)));
 } blocks;
 
 _Static_assert(MR *PITCH <= PAIRS * LANES + MR * 16, "a tile of A fits either way");
+_Static_assert(NC % NR == 0 && MC % MR == 0 && KC % 32 == 0, "blocks hold whole panels and tiles");
 
 /* ---- packing ---- */
 
@@ -96,6 +99,7 @@ multiply_tile(const uint32_t *a, size_t row, size_t step, const uint32_t panel[]
 static void multiply_blocks(const blocks *block, bool ta, size_t m, size_t n, size_t k, float *c,
                             size_t ldc, bool add)
 {
+    assert(m <= MC && n <= NC && k <= KC);
     size_t pairs = (k + 1) / 2;
     for (size_t j = 0; j < n; j += NR) {
         for (size_t i = 0; i < m; i += MR) {
@@ -139,6 +143,7 @@ void kua__bf16_multiply_avx512(const kua__bf16_product *p)
 {
     assert(p->m && p->n && p->k);
     blocks block;
+    /* Blocks of k are added in order: the sum of an element does not depend on the cut. */
     for (size_t k0 = 0; k0 < p->k; k0 += KC) {
         size_t k = KUA__MIN(KC, p->k - k0);
         for (size_t n0 = 0; n0 < p->n; n0 += NC) {

@@ -2,7 +2,8 @@
  *
  * The choice is what the processor can do, lowered by KUA_ISA. Asking for more than the processor
  * has is not an error: tests set KUA_ISA=avx512 everywhere and get what there is. The avx512 table
- * needs all sets that its file is compiled for.
+ * needs all sets that its file is compiled for but bf16, whose instructions are only in files that
+ * kua__cpu_has_bf16() guards.
  */
 #include "tensor/kernels.h"
 
@@ -49,10 +50,10 @@ static void choose(void)
     kua__isa wanted = isa_wanted();
     for (int i = (int)wanted; i >= 0 && !chosen; i--)
         chosen = kua__kernels_of((kua__isa)i);
+    assert(chosen); /* the plain one is always there */
 #if defined(__x86_64__)
     bf16 = chosen->isa == KUA__ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
 #endif
-    assert(chosen);
 }
 
 const kua__kernels *kua__kernels_get(void)

@@ -11,7 +11,7 @@
  *   first. `add`: add to what is there, else overwrite. y may be the same array as x, never one
  *   that overlaps it partly. Kernels run on the calling thread.
  *   Elements are within a few units in the last place of the plain kernel (gelu's normal
- * distribution function within 2e-7), sums within rounding.
+ *   distribution function within 2e-7), sums within rounding.
  */
 #ifndef KUA_TENSOR_KERNELS_H
 #define KUA_TENSOR_KERNELS_H

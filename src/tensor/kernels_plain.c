@@ -2,6 +2,8 @@
  * functions.
  *
  * What a kernel means is said here and nowhere else; the vector files are compared with this one.
+ * Sums run in double where the vector kernels sum in float, lane by lane: two ways to round, of
+ * which this one is the better. Backward kernels take what kernels.h says the forward pass kept.
  */
 #include <assert.h>
 #include <math.h>
@@ -192,6 +194,7 @@ static void k_softmax(float *y, const float *x, size_t n)
 
 static void k_softmax_back(float *dx, const float *y, const float *dy, size_t n, bool add)
 {
+    /* d softmax: y_i (dy_i - sum over j of y_j dy_j). */
     float mean = k_dot(y, dy, n);
     EACH(n) put(&dx[i], y[i] * (dy[i] - mean), add);
 }
@@ -279,6 +282,7 @@ static void k_lstm(float *h, float *c, float *gates, const float *c_prev, size_t
 static void k_lstm_back(float *dgates, float *dc, const float *dh, const float *gates,
                         const float *c, const float *c_prev, size_t n)
 {
+    /* d: all that reaches the cell, from the next time (dc) and through this time's output. */
     EACH(n)
     {
         float in = gates[i], forget = gates[n + i], cell = gates[2 * n + i];
@@ -307,6 +311,8 @@ static void k_gru(float *h, float *gx, const float *gu, const float *h_prev, siz
 static void k_gru_back(float *dgx, float *dgu, float *dh, const float *gx, const float *gu,
                        const float *h_prev, size_t n)
 {
+    /* The update gate chooses between the old state and the fresh one: d update is by their
+     * difference, and the old state's share goes on in dh. */
     EACH(n)
     {
         float reset = gx[i], update = gx[n + i], fresh = gx[2 * n + i];
@@ -343,6 +349,7 @@ static void k_dropout(float *y, const float *x, size_t n, size_t first, const ku
 
 static void k_adam(float *value, float *grad, float *m, float *v, size_t n, const kua__adam *step)
 {
+    assert(n == 0 || (value && grad && m && v && step));
     EACH(n)
     {
         float g = grad[i] * step->grad_scale + step->l2 * value[i];

@@ -72,6 +72,7 @@ static void make_engine(void)
     if (dnnl_engine_create(&engine, dnnl_cpu, 0)) engine = NULL;
 }
 
+/* rows, in and out of the product that oneDNN refused. */
 static kua_status failed(dnnl_status_t st, size_t rows, size_t out, size_t in)
 {
     if (st == dnnl_out_of_memory)
@@ -129,6 +130,7 @@ static dnnl_status_t any_layout(dnnl_memory_desc_t *md, size_t in, size_t out)
 static dnnl_status_t describe(size_t rows, size_t in, size_t cols, const dnnl_memory_desc_t *layout,
                               bool bias, kua__epilogue epilogue, dnnl_primitive_desc_t *out)
 {
+    assert(rows >= 1 && in >= 1 && cols >= 1 && out);
     dnnl_memory_desc_t x, y, b;
     dnnl_matmul_desc_t product;
     dnnl_primitive_attr_t attributes = NULL;
@@ -199,6 +201,7 @@ static size_t columns_together(const dnnl_memory_desc_t *layout)
  * padding. */
 static dnnl_status_t make_range(range *r, const kua__packed *w, size_t bias_at, bool bias)
 {
+    assert(w->block && r->first + r->cols <= w->out);
     dnnl_memory_desc_t b;
     dnnl_dims_t dims = {(dnnl_dim_t)w->in, (dnnl_dim_t)r->cols}, from = {0, (dnnl_dim_t)r->first};
     dnnl_status_t st =
@@ -218,6 +221,7 @@ static dnnl_status_t make_range(range *r, const kua__packed *w, size_t bias_at, 
  * many. */
 static kua_status cut_parts(kua__packed *w, size_t parts)
 {
+    /* By whole groups of columns, since a view may begin nowhere else; the last may be shorter. */
     size_t unit = columns_together(&w->whole.layout), units = (w->out + unit - 1) / unit;
     w->parts = KUA__MAX(KUA__MIN(parts, units), (size_t)1);
     if (w->parts == 1) return KUA_OK;
@@ -291,11 +295,13 @@ void kua__packed_free(kua__packed *packed)
 
 size_t kua__packed_bytes(const kua__packed *packed)
 {
+    assert(packed);
     return packed->bytes;
 }
 
 size_t kua__packed_parts(const kua__packed *packed)
 {
+    assert(packed);
     return packed->parts;
 }
 
@@ -347,6 +353,7 @@ static bool plan_is(const plan *p, const plan *key)
 /* The slot of a plan, or the empty one where it belongs. */
 static plan **find_slot(kua__lane *lane, const plan *key)
 {
+    assert(lane->n <= KUA__LANE_PLANS); /* half of the slots: there is an empty one */
     size_t size = KUA__COUNT(lane->slot);
     size_t shape[6] = {key->full, key->out, key->in, key->rows, (size_t)key->epilogue, key->bias};
     size_t i = kua__hash64(shape, sizeof(shape), 0) % size;
@@ -368,6 +375,7 @@ static kua_status plan_get(kua__lane *lane, const plan *key, const range *r, pla
 {
     plan **slot = find_slot(lane, key);
     if (!*slot) {
+        /* Full: all are forgotten, which is rare and simple; the slot is another one then. */
         if (lane->n == KUA__LANE_PLANS) {
             lane_clear(lane);
             slot = find_slot(lane, key);
@@ -427,6 +435,7 @@ size_t kua__packed_rows(size_t rows)
 static kua_status run_range(const kua__packed *w, const range *r, kua__epilogue epilogue,
                             kua__lane *lane, size_t rows, const float *x, float *y)
 {
+    assert(rows >= 1 && r->cols >= 1);
     plan *p = NULL;
     plan key = {w->out, r->cols, w->in, rows, epilogue, r->bias != NULL};
     kua__dnnl_single_thread();

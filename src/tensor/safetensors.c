@@ -29,9 +29,9 @@
 struct kua__safetensors {
     kua__map map; /* of an opened file; {0} where the memory is the caller's */
     char *path;
-    json_t *header;
-    kua__tensor *tensors;
-    uint32_t *by_name;
+    json_t *header;       /* owns the names */
+    kua__tensor *tensors; /* [n] I2 */
+    uint32_t *by_name;    /* [n] */
     size_t n;
 };
 
@@ -86,6 +86,7 @@ static kua_status read_dtype(entry *e)
 
 static kua_status read_shape(entry *e)
 {
+    assert((unsigned)e->out->dtype < KUA__DTYPE_COUNT); /* read before: bytes need it */
     const json_t *shape = json_object_get(e->json, "shape");
     if (!json_is_array(shape)) return BAD(e, "%s", "shape is missing or not an array");
     kua__tensor *t = e->out;
@@ -182,6 +183,7 @@ static kua_status check_cover(kua__safetensors *f, const char *data, size_t size
     for (size_t i = 0; i < f->n; i++) {
         const kua__tensor *t = &f->tensors[i];
         size_t begin = (size_t)((const char *)t->data - data);
+        assert(t->bytes <= size); /* read_offsets saw to it */
         if (begin < at) {
             return kua__fail(KUA_FORMAT,
                              "%s: tensors \"%.80s\" and \"%.80s\" overlap: byte %zu is in both",
@@ -300,12 +302,13 @@ void kua__safetensors_close(kua__safetensors *file)
 
 size_t kua__safetensors_count(const kua__safetensors *file)
 {
+    assert(file);
     return file->n;
 }
 
 const kua__tensor *kua__safetensors_at(const kua__safetensors *file, size_t i)
 {
-    assert(i < file->n);
+    assert(file && i < file->n);
     return &file->tensors[i];
 }
 
@@ -339,7 +342,7 @@ static const char *shape_text(size_t rank, const size_t *dim, char out[200])
 kua_status kua__safetensors_need(const kua__safetensors *file, const char *name, size_t rank,
                                  const size_t *dim, const kua__tensor **out)
 {
-    assert(rank <= KUA__RANK_MAX && (dim || rank == 0) && out);
+    assert(file && name && rank <= KUA__RANK_MAX && (dim || rank == 0) && out);
     *out = NULL;
     const kua__tensor *t = kua__safetensors_find(file, name);
     if (!t) return kua__fail(KUA_NOTFOUND, "%s: no tensor \"%s\"", file->path, name);
@@ -354,11 +357,13 @@ kua_status kua__safetensors_need(const kua__safetensors *file, const char *name,
 
 const char *kua__safetensors_meta(const kua__safetensors *file, const char *key)
 {
+    assert(file && key);
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
 }
 
 const char *kua__safetensors_path(const kua__safetensors *file)
 {
+    assert(file);
     return file->path;
 }
 
@@ -405,6 +410,7 @@ static float same(float x)
 
 void kua__tensor_to_f32(const kua__tensor *tensor, size_t first, size_t n, float *out)
 {
+    assert(tensor);
     assert(first <= tensor->count && n <= tensor->count - first && (out || n == 0));
     const char *from = (const char *)tensor->data + first * dtypes[tensor->dtype].size;
     switch (tensor->dtype) {
@@ -429,6 +435,7 @@ void kua__tensor_to_f32(const kua__tensor *tensor, size_t first, size_t n, float
 
 const float *kua__tensor_f32(const kua__tensor *tensor)
 {
+    assert(tensor);
     bool aligned = (uintptr_t)tensor->data % sizeof(float) == 0;
     return tensor->dtype == KUA__F32 && aligned ? tensor->data : NULL;
 }

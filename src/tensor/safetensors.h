@@ -98,8 +98,7 @@ const float *kua__tensor_f32(const kua__tensor *tensor);
  *     if (!st) st = kua__st_writer_declare(w, "vectors", KUA__F32, 2, (size_t[]){n, dim});
  *     for (...) if (!st) st = kua__st_writer_write(w, row, dim * sizeof(float));
  *     if (!st) st = kua__st_writer_commit(w);
- *     kua__st_writer_free(w);                                      without a commit: the old file
- * stays
+ *     kua__st_writer_free(w);                        without a commit: the old file stays
  *
  * The data begins at a multiple of 64 bytes. Declare wide types before narrow ones and every tensor
  * is aligned.

@@ -5,6 +5,10 @@
  * first tensor then lies on a cache line. The file itself is base's writer: invisible until commit.
  *
  *     declare, meta ...  ->  first write: header goes out  ->  write ...  ->  commit
+ *
+ * Invariants
+ *   I1  written <= declared; commit asks for equality, so that no file lies about its length.
+ *   I2  once `begun`, the header is on disk and nothing is declared any more.
  */
 #include "tensor/safetensors.h"
 
@@ -122,6 +126,7 @@ kua_status kua__st_writer_meta(kua__st_writer *w, const char *key, const char *v
 /* Length, JSON, spaces. */
 static kua_status write_header(kua__st_writer *w)
 {
+    assert(!w->begun && w->written == 0);
     if (json_object_size(w->meta) && json_object_set(w->header, "__metadata__", w->meta))
         return kua__fail_nomem(sizeof(json_t), "a header of tensors");
     char *text = kua__json_dumps(w->header, JSON_COMPACT);
@@ -149,6 +154,7 @@ kua_status kua__st_writer_write(kua__st_writer *w, const void *data, size_t byte
 {
     assert(w && (data || bytes == 0));
     if (!w->begun) KUA__TRY(write_header(w));
+    assert(w->written <= w->declared); /* I1 */
     if (bytes > w->declared - w->written) {
         return kua__fail(KUA_INVALID, "%s: %zu bytes after %zu, only %zu are declared",
                          w->file.path, bytes, w->written, w->declared);

@@ -5,10 +5,11 @@
  * again for each would cost a fourth product. Here, for a chunk of rows,
  *
  *     rows   (threads share the chunk's rows)         for 256 items at a time:
- *               logits of 12 x 32 in registers -> exp -> bf16 -> kept twice: as pairs of items in
- * the second-level cache, multiplied by w into dh at once, and as pairs of rows for later totals of
- * the rows are known now: dh and h are divided by them items  (threads share the items) dw +=
- * share^T (h / total)
+ *               logits of 12 x 32 in registers -> exp -> bf16 -> kept twice:
+ *                 as pairs of items in the second-level cache, multiplied by w into dh at once,
+ *                 and as pairs of rows for later
+ *            totals of the rows are known now: dh and h are divided by them
+ *     items  (threads share the items)                dw += share^T (h / total)
  *
  * The exponentials are not divided by their row's total before they are multiplied, which is what
  * lets dh be summed while the total is still growing. Nor is the row's largest logit known then,
@@ -53,11 +54,13 @@ static size_t up(size_t n, size_t unit)
 
 static kua__softmax_blocks blocks_of(const kua__softmax_problem *p)
 {
+    assert(p->items >= 1 && p->dim >= 1 && p->rows >= 1);
     kua__softmax_blocks b = {.problem = p};
     b.panels = up(p->items, WIDE);
     b.depth = up(p->dim, 32) * 16;
     b.slices = up(p->dim, 32);
     b.tiles = up(p->dim, TILE);
+    /* As many rows as their shares fit in CHUNK_BYTES: they are read again for dw. */
     size_t tiles = CHUNK_BYTES / (b.panels * WIDE * TILE * sizeof(uint16_t));
     tiles = KUA__MIN(KUA__MAX(tiles, CHUNK_TILES_MIN), CHUNK_TILES_MAX);
     b.chunk_rows = KUA__MIN(tiles, up(p->rows, TILE)) * TILE;
@@ -68,6 +71,7 @@ static kua__softmax_blocks blocks_of(const kua__softmax_problem *p)
 static size_t place(kua__softmax_blocks *b, float *scratch)
 {
     size_t at = 0, pairs = b->chunk_rows / 2;
+    /* In the order of the pointers below; each is rounded up to 64 bytes. */
     size_t wanted[] = {b->panels * b->depth * WIDE,
                        b->slices * b->panels * 16 * WIDE,
                        b->panels * WIDE,
@@ -142,6 +146,7 @@ static void bound_logits(kua__softmax_blocks *b)
 /* The largest logit of a few items and of the target: the row's largest is not far above. */
 static float sampled_most(const kua__softmax_blocks *b, size_t r)
 {
+    assert(r < b->problem->rows);
     const kua__softmax_problem *p = b->problem;
     const kua__kernels *k = kua__kernels_get();
     const float *h = p->h + r * p->dim;
@@ -190,6 +195,7 @@ static void subtract_targets(const kua__softmax_problem *p)
 {
     for (size_t r = 0; r < p->rows; r++) {
         if (p->target[r] == KUA__NO_ID) continue;
+        assert(p->target[r] < p->items);
         kua__kernels_get()->axpy(p->dw + (size_t)p->target[r] * p->dim, p->h + r * p->dim, -p->each,
                                  p->dim);
     }
@@ -199,7 +205,9 @@ bool kua__softmax_bf16(kua__softmax_problem *p, float *scratch)
 {
     assert(kua__softmax_bf16_fits(p) && scratch && (uintptr_t)scratch % 64 == 0);
     kua__softmax_blocks b = blocks_of(p);
-    place(&b, scratch);
+    size_t used = place(&b, scratch);
+    assert(used == kua__softmax_bf16_scratch(p));
+    (void)used;
     bound_logits(&b);
     p->loss = 0;
     kua__parallel_for(b.panels, 8, pack_task, &b);

@@ -29,6 +29,7 @@ enum {
     A_PITCH_MAX = KUA__SHARE_DIM_MAX / 2 + 16
 };
 
+_Static_assert(KUA__SHARE_DIM_MAX % 32 == 0, "rows of dh and of pairs are whole vectors");
 typedef struct row_block {
     uint32_t e[BLOCK_ROWS * E_PITCH] __attribute__((aligned(64))); /* pairs of items */
     uint32_t a[BLOCK_ROWS * A_PITCH_MAX] __attribute__((aligned(64)));
@@ -205,6 +206,7 @@ TURN_SHORT(turn_eight, EIGHT)
 
 void kua__softmax_pack_avx512(kua__softmax_blocks *b, size_t first, size_t last)
 {
+    assert(first <= last && last <= b->panels);
     const kua__softmax_problem *p = b->problem;
     size_t dim = p->dim, pairs = b->panels * 16;
     for (size_t panel = first; panel < last; panel++) {
@@ -226,6 +228,7 @@ void kua__softmax_pack_avx512(kua__softmax_blocks *b, size_t first, size_t last)
 static void share_block(const kua__softmax_blocks *b, row_block *block, size_t row, size_t tiles,
                         size_t p0, size_t p1)
 {
+    assert(p0 < p1 && p1 - p0 <= BLOCK_PANELS && tiles <= BLOCK_TILES);
     size_t pitch = b->depth + 16, pairs = b->chunk_rows / 2;
     for (size_t panel = p0; panel < p1; panel++) {
         for (size_t i = 0; i < tiles; i++) {
@@ -256,6 +259,7 @@ static void share_block(const kua__softmax_blocks *b, row_block *block, size_t r
 /* The row's loss and dh, now that its total is known. */
 static void finish_loss(const kua__softmax_blocks *b, size_t row, const float *dh)
 {
+    assert(row < b->n);
     const kua__softmax_problem *p = b->problem;
     const kua__kernels *k = kua__kernels_get();
     size_t r = b->first + row, dim = p->dim;
@@ -277,6 +281,7 @@ static void finish_loss(const kua__softmax_blocks *b, size_t row, const float *d
 /* Two rows of h over their totals, turned into columns. */
 static void scale_pair(const kua__softmax_blocks *b, size_t row)
 {
+    assert(row % 2 == 0 && row + 1 < b->chunk_rows);
     const kua__softmax_problem *p = b->problem;
     float scaled[2][KUA__SHARE_DIM_MAX];
     size_t dim = p->dim;
@@ -309,6 +314,7 @@ static void finish_block(const kua__softmax_blocks *b, const row_block *block, s
 
 void kua__softmax_rows_avx512(const kua__softmax_blocks *b, size_t first, size_t last)
 {
+    assert(b->depth <= KUA__SHARE_DIM_MAX / 2 && first * TILE < b->n);
     const kua__softmax_problem *p = b->problem;
     row_block block;
     for (size_t tile = first; tile < last; tile += BLOCK_TILES) {
@@ -327,6 +333,7 @@ void kua__softmax_rows_avx512(const kua__softmax_blocks *b, size_t first, size_t
 
 void kua__softmax_items_avx512(const kua__softmax_blocks *b, size_t first, size_t last)
 {
+    assert(b->problem->dw && first <= last && last <= b->panels);
     size_t pitch = b->chunk_rows / 2, pairs = (b->n + 1) / 2;
     for (size_t panel = first; panel < last; panel++) {
         for (size_t tile = 0; tile < b->tiles; tile++) {
@@ -343,6 +350,7 @@ void kua__softmax_items_avx512(const kua__softmax_blocks *b, size_t first, size_
 /* [dim][32 items] -> [32 items][dim] */
 void kua__softmax_unpack_avx512(const kua__softmax_blocks *b, size_t first, size_t last)
 {
+    assert(b->problem->dw && first <= last && last <= b->panels);
     const kua__softmax_problem *p = b->problem;
     for (size_t part = first * 2; part < last * 2; part++) {
         size_t item = part * 16, n = item < p->items ? KUA__MIN(16, p->items - item) : 0;
