@@ -29,7 +29,8 @@
  *     A workspace belongs to one thread at a time; jobs use all cores themselves. One process may
  *     have a workspace open for writing: a second one gets KUA_STORE from its first writing job.
  *     Reading jobs (kua_inspect, kua_evaluate, kua_recommend, kua_similar, kua_models) may run
- *     beside a writer.
+ *     beside a writer; but where kua_evaluate fits a transferred model anew, for another split, and
+ *     that takes a new model of its sources, it writes.
  *
  * Cancelling
  *     The monitor's progress callback returns false: KUA_CANCELED. An import leaves nothing

@@ -133,6 +133,9 @@ void kua__fitted_release(kua__fitted *fitted);
 kua_status kua__engine_checkpoint(const kua_workspace *ws, const char *name, uint64_t seed,
                                   char **out);
 
+/* Of the given settings (NULL: none) those that the recommender itself knows, owned: what
+ * target-only and the model of the sources are fitted with. */
+kua_status kua__engine_own_settings(const kua__rec_ops *ops, const json_t *given, json_t **out);
 /* The model of a stage's sources, from the registry or trained now (and kept). */
 kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const char *sources,
                               const json_t *settings, uint64_t seed, kua__rec **out);

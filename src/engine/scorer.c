@@ -6,13 +6,32 @@
 
 #include "transfer/transfer.h"
 
+static uint64_t seed_of(const kua__model *model, size_t k)
+{
+    const json_t *seeds = json_object_get(json_object_get(model->row, "record"), "seeds");
+    return (uint64_t)json_integer_value(json_object_get(json_array_get(seeds, k), "seed"));
+}
+
+/* The model of the sources on the new split, where the strategy begins from one. All seeds begin
+ * from the same, as in kua_transfer; it is kept in the registry, which is a writer's job. */
+static kua_status source_anew(kua_workspace *ws, const kua__model *model, const kua__stage *stage,
+                              const kua__recipe *recipe, kua__rec **out)
+{
+    json_t *own = NULL;
+    *out = NULL;
+    if (!recipe->strategy || !recipe->strategy->needs_source) return KUA_OK;
+    KUA__TRY(kua__engine_lock(ws));
+    KUA__TRY(kua__engine_own_settings(recipe->ops, recipe->settings, &own));
+    kua_status st = kua__engine_source(ws, stage, model->sources, own, seed_of(model, 0), out);
+    json_decref(own);
+    return st;
+}
+
 /* A model of another split would have seen this split's test events: it is fitted anew, with the
  * same settings. */
 static kua_status fit_anew(kua_workspace *ws, const kua__model *model, size_t k,
                            const kua__stage *stage, kua__rec **out)
 {
-    const json_t *seeds = json_object_get(json_object_get(model->row, "record"), "seeds");
-    uint64_t seed = (uint64_t)json_integer_value(json_object_get(json_array_get(seeds, k), "seed"));
     kua__recipe recipe = {
         .kind = model->kind,
         .ops = kua__rec_find(model->kind),
@@ -22,8 +41,16 @@ static kua_status fit_anew(kua_workspace *ws, const kua__model *model, size_t k,
     if (!recipe.ops)
         return kua__fail(KUA_FORMAT, "model %s: kind '%s' is not known to this version",
                          model->name, model->kind);
+    if (*model->strategy && !recipe.strategy)
+        return kua__fail(KUA_FORMAT, "model %s: strategy '%s' is not known to this version",
+                         model->name, model->strategy);
+    kua__rec *source = NULL;
     kua__fitted fitted;
-    KUA__TRY(kua__engine_fit(stage, &recipe, seed, NULL, ws->monitor, &fitted));
+    KUA__TRY(source_anew(ws, model, stage, &recipe, &source));
+    recipe.source = source;
+    kua_status st = kua__engine_fit(stage, &recipe, seed_of(model, k), NULL, ws->monitor, &fitted);
+    kua__rec_free(source);
+    if (st) return st;
     *out = fitted.rec;
     fitted.rec = NULL;
     kua__fitted_release(&fitted);

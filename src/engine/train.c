@@ -126,9 +126,7 @@ kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **repor
 
 /* ---- transfer ---- */
 
-/* Of the given settings those that the recommender itself knows: what target-only is fitted with.
- */
-static kua_status own_settings(const kua__rec_ops *ops, const json_t *given, json_t **out)
+kua_status kua__engine_own_settings(const kua__rec_ops *ops, const json_t *given, json_t **out)
 {
     unsigned long lost = kua__json_lost();
     json_t *known = NULL, *own = json_object(), *value;
@@ -169,7 +167,7 @@ static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const 
 {
     const char *domain = stage->shop->domains[stage->side[0].domain].name;
     json_t *rows = NULL, *settings = NULL;
-    KUA__TRY(own_settings(recipe->ops, recipe->settings, &settings));
+    KUA__TRY(kua__engine_own_settings(recipe->ops, recipe->settings, &settings));
     kua_status st = kua__store_models(ws->store, NULL, &rows);
     for (size_t i = json_array_size(rows); !st && i-- > 0;) {
         const json_t *row = json_array_get(rows, i);
@@ -285,12 +283,12 @@ static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o,
     kua__rec *source = NULL;
     kua_status st = stage.n_sources ? check_settings(recipe, settings)
                                     : kua__fail(KUA_INVALID, "transfer: no source is named in '%s'",
-                                                o->sources);
+                                                o->sources ? o->sources : "");
     bool any =
         recipe->ops != ops; /* a strategy that trains no sequence model has no settings for one */
     if (!st) st = target_only(ws, &stage, &reference, any, seed, seeds, &base);
     json_t *own = NULL;
-    if (!st) st = own_settings(ops, settings, &own);
+    if (!st) st = kua__engine_own_settings(ops, settings, &own);
     if (!st && recipe->strategy->needs_source)
         st = kua__engine_source(ws, &stage, o->sources, own, seed, &source);
     json_decref(own);
