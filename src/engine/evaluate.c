@@ -17,7 +17,7 @@ typedef struct evaluated {
     kua__model model;
     char *name; /* as given, with ":raw" */
     bool raw;
-    kua__eval_result *results;
+    kua__eval_result *results; /* [n_results] one a seed */
     size_t n_results;
 } evaluated;
 
@@ -43,6 +43,7 @@ typedef struct evaluation {
 
 static kua_status row_open(evaluation *e, const char *name, size_t n, evaluated *row)
 {
+    assert(row >= e->row && row < e->row + e->n_rows);
     row->raw = n > 4 && !memcmp(name + n - 4, ":raw", 4);
     row->name = kua__strndup(name, n);
     if (!row->name) return kua__fail_nomem(n, "a model's name");
@@ -60,6 +61,8 @@ static kua_status row_open(evaluation *e, const char *name, size_t n, evaluated 
     return KUA_OK;
 }
 
+/* One row for each name in the list. n_rows counts a row before it is opened: releasing what is
+ * half open is fine. */
 static kua_status rows_open(evaluation *e)
 {
     const char *p = e->options->models;
@@ -77,6 +80,7 @@ static kua_status rows_open(evaluation *e)
 /* How questions are put: options of the command, and what the split asks for. */
 static kua__eval_options question_options(const evaluation *e, const kua__stage *stage)
 {
+    /* By date the catalogue of that day is ranked; else, as benchmarks do, all of the domain. */
     bool time = stage->side[0].split.kind == KUA__SPLIT_TIME;
     const kua_evaluate_options *o = e->options;
     return (kua__eval_options){.part = o->valid ? KUA__PART_VALID : KUA__PART_TEST,
@@ -98,6 +102,7 @@ static kua_status ask(evaluation *e, const kua__model *model, asked **out)
         *out = &e->asked[i];
         if (kua__streq(e->asked[i].sources, model->sources)) return KUA_OK;
     }
+    /* n_asked grows when it is whole: evaluation_release frees only those. */
     asked *a = *out = &e->asked[e->n_asked];
     KUA__TRY(kua__model_stage(e->ws, model, e->split, &a->stage));
     a->sources = model->sources;
@@ -109,6 +114,8 @@ static kua_status ask(evaluation *e, const kua__model *model, asked **out)
     return st;
 }
 
+/* Slices such as "users known from a source" need sources: a model that has them decides, the first
+ * one of these. */
 static kua_status ask_main(evaluation *e)
 {
     const kua__model *from = &e->row[0].model;
@@ -122,6 +129,7 @@ static kua_status ask_main(evaluation *e)
     return KUA_OK;
 }
 
+/* The seeds of a model are measured one by one, and never in memory together. */
 static kua_status run_row(evaluation *e, evaluated *row)
 {
     asked *a = NULL;
@@ -131,6 +139,7 @@ static kua_status run_row(evaluation *e, evaluated *row)
         kua__scorer scorer;
         st = kua__scorer_open(e->ws, &row->model, k, &a->stage, &a->world, row->raw, &scorer);
         if (st) break;
+        assert(a->set.n_users == e->main->set.n_users); /* rows of one table are comparable */
         st = kua__eval_run(&a->set, kua__scorer_score, &scorer, e->ws->monitor, &row->results[k]);
         row->n_results += !st;
         kua__scorer_release(&scorer);
@@ -183,6 +192,7 @@ static void evaluation_release(evaluation *e)
 
 kua_status kua_evaluate(kua_workspace *ws, const kua_evaluate_options *o, char **report)
 {
+    assert(ws && o && o->models);
     if (report) *report = NULL;
     evaluation e = {.ws = ws, .options = o};
     json_t *table = NULL;

@@ -2,6 +2,14 @@
  *
  *     choosing world --fit--> model, its ranks on validation (for the guard), facts.chosen
  *     final world    --fit with what was chosen--> the model that is kept    (time splits only)
+ *
+ * Why two fits: with a clock the validation period is the most recent past at the time of the test,
+ * and a shop would not leave it out. What was chosen there (epochs, settings) stays chosen, so that
+ * the second fit looks at no validation. The first fit's ranks are the guard's evidence, since the
+ * second one has learnt from those events.
+ *
+ * Keeping: models/NAME/VERSION/seed-K is written first and the registry's row last. A job that dies
+ * in between leaves a folder without a row, which the next version of that number writes over.
  */
 #include "engine/engine.h"
 
@@ -13,6 +21,7 @@
 
 void kua__fitted_release(kua__fitted *f)
 {
+    assert(f);
     kua__rec_free(f->rec);
     kua__eval_result_release(&f->valid);
     json_decref(f->facts);
@@ -22,6 +31,7 @@ void kua__fitted_release(kua__fitted *f)
 kua_status kua__engine_valid_set(const kua__stage *stage, const kua__world *world,
                                  kua__eval_set *out)
 {
+    assert(stage && stage->side && world && out);
     bool time = stage->side[0].split.kind == KUA__SPLIT_TIME;
     kua__eval_options options = {
         .part = KUA__PART_VALID, .mask_seen = !time, .sold_only = time, .seed = 1};
@@ -31,6 +41,7 @@ kua_status kua__engine_valid_set(const kua__stage *stage, const kua__world *worl
 static kua_status fit_once(const kua__recipe *recipe, kua__world *world, const json_t *settings,
                            const kua_monitor *monitor, kua__rec **out)
 {
+    assert(recipe->ops || recipe->strategy);
     world->checkpoint = recipe->checkpoint;
     if (recipe->strategy)
         return recipe->strategy->fit(world, recipe->source, settings, monitor, out);
@@ -85,7 +96,7 @@ static kua_status fit_final(const kua__stage *stage, const kua__recipe *recipe, 
     kua__world final = kua__stage_final(stage, seed);
     json_t *settings = NULL;
     KUA__TRY(chosen_settings(recipe->settings, f->facts, &settings));
-    kua__rec_free(f->rec);
+    kua__rec_free(f->rec); /* before the next: one model in memory at a time */
     f->rec = NULL;
     kua_status st = fit_once(recipe, &final, settings, monitor, &f->rec);
     json_decref(settings);
@@ -96,6 +107,7 @@ kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, u
                            const kua__eval_set *valid_set, const kua_monitor *monitor,
                            kua__fitted *out)
 {
+    assert(stage && stage->side && recipe && out);
     *out = (kua__fitted){0};
     kua__world choosing = kua__stage_choosing(stage, seed), final = kua__stage_final(stage, seed);
     const kua__log *log = choosing.train.log;
@@ -128,6 +140,7 @@ static kua_status save_fitted(kua_workspace *ws, const kua__fitted *f, const cha
     return st;
 }
 
+/* 0: there is none. Rows come oldest first. */
 static kua_status newest_version(kua_workspace *ws, const char *name, int *out)
 {
     json_t *rows = NULL;
@@ -173,6 +186,7 @@ static kua_status check_name(const char *name)
 kua_status kua__engine_checkpoint(const kua_workspace *ws, const char *name, uint64_t seed,
                                   char **out)
 {
+    assert(ws && name && out);
     *out = NULL;
     char *folder = kua__path_join(ws->path, "checkpoints");
     kua__buf path = {0};
@@ -202,6 +216,7 @@ static kua_status fit_seeds(kua_workspace *ws, const kua__stage *stage, const ku
         char *checkpoint = NULL;
         st = kua__engine_checkpoint(ws, name, seed + k, &checkpoint);
         own.checkpoint = checkpoint;
+        /* What the first seed chose for its partners, the others take: the data are the same. */
         if (k > 0) own.before = json_object_get(json_array_get(seeds, k - 1), "facts");
         if (!st)
             st =
@@ -234,6 +249,7 @@ kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const k
                              const char *name, uint64_t seed, size_t n_seeds, json_t *extra,
                              kua__model *out)
 {
+    assert(ws && stage && recipe && recipe->kind && name && n_seeds >= 1 && out);
     double start = kua__seconds();
     json_t *seeds = json_array(), *record = extra ? extra : json_object();
     int version = 0;

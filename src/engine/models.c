@@ -4,7 +4,8 @@
  *     models/NAME/VERSION/seed-0/    what the recommender saves, and valid.safetensors
  *
  * The ranks on validation are kept, so that the guard can compare with a model without scoring it
- * again.
+ * again. They are numbers of the questions of one stage, in its order: who loads them compares them
+ * with a set that was built from the same split.
  */
 #include "engine/engine.h"
 
@@ -14,6 +15,7 @@
 #include "tensor/safetensors.h"
 #include "transfer/transfer.h"
 
+/* Borrowed; "" where there is none. */
 static const char *member(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -22,6 +24,7 @@ static const char *member(const json_t *object, const char *key)
 
 kua_status kua__model_open(kua_workspace *ws, const char *name, int version, kua__model *out)
 {
+    assert(ws && name && version >= 0 && out);
     *out = (kua__model){0};
     KUA__TRY(kua__store_model_get(ws->store, name, version, &out->row));
     const json_t *record = json_object_get(out->row, "record");
@@ -39,12 +42,14 @@ kua_status kua__model_open(kua_workspace *ws, const char *name, int version, kua
 
 void kua__model_release(kua__model *model)
 {
+    assert(model);
     json_decref(model->row);
     *model = (kua__model){0};
 }
 
 char *kua__model_folder(const kua_workspace *ws, const char *name, int version, size_t k)
 {
+    assert(ws && name && version >= 1);
     kua__buf path = {0};
     kua__buf_printf(&path, "%s/models/%s/%d/seed-%zu", ws->path, name, version, k);
     char *copy = path.failed ? NULL : kua__strdup(path.data);
@@ -55,6 +60,7 @@ char *kua__model_folder(const kua_workspace *ws, const char *name, int version, 
 kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
                            const kua__world *world, kua__rec **out)
 {
+    assert(ws && model && model->row && world && out);
     const kua__rec_ops *ops = kua__rec_find(model->kind);
     if (!ops)
         return kua__fail(KUA_FORMAT, "model %s: kind '%s' is not known to this version",
@@ -70,6 +76,7 @@ kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
 kua_status kua__model_stage(kua_workspace *ws, const kua__model *model, const char *split,
                             kua__stage *out)
 {
+    assert(model && model->row);
     return kua__stage_open(ws, model->domain, *model->sources ? model->sources : NULL,
                            split ? split : model->split, out);
 }
@@ -78,6 +85,7 @@ kua_status kua__model_stage(kua_workspace *ws, const kua__model *model, const ch
 
 kua_status kua__result_save(const kua__eval_result *r, const char *folder)
 {
+    assert(r && r->rank && r->list && folder);
     char *path = kua__path_join(folder, "valid.safetensors");
     if (!path) return kua__fail_nomem(0, "a path");
     kua__st_writer *w = NULL;
@@ -107,6 +115,7 @@ static kua_status read_floats(const kua__safetensors *file, const char *name, fl
 
 kua_status kua__result_load(const char *folder, kua__eval_result *out)
 {
+    assert(folder && out);
     *out = (kua__eval_result){0};
     char *path = kua__path_join(folder, "valid.safetensors");
     if (!path) return kua__fail_nomem(0, "a path");
@@ -115,7 +124,7 @@ kua_status kua__result_load(const char *folder, kua__eval_result *out)
     kua_status st = kua__safetensors_open(path, &file);
     if (!st) st = read_floats(file, "rank", &out->rank, &out->n_relevant);
     if (!st) st = read_floats(file, "list", &out->list, &n);
-    out->n_users = n / 3;
+    out->n_users = n / 3; /* the list is [3, n_users]: popularity, novelty, diversity */
     kua__safetensors_close(file);
     kua__free(path);
     if (st) kua__eval_result_release(out);

@@ -1,4 +1,15 @@
-/* recommend.c - answers: the best items for a user, items like an item, a user's history. */
+/* recommend.c - answers: the best items for a user, items like an item, a user's history.
+ *
+ *     user, moment -> histories until then (target and sources) -> scorer -> all items but those of
+ *                     the history -> the best `room` -> ids, names, categories
+ *
+ * An answer as of a past day knows what was known then: histories are cut at the moment. The model
+ * is the one that there is now, which may have learnt from later events; an evaluation
+ * (kua_evaluate) is how to judge one.
+ *
+ * Strings of hits are the shop's in memory, which the workspace keeps until its next import.
+ */
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -35,7 +46,9 @@ static kua_status parse_moment(const char *date, int64_t fallback, int64_t *out)
 /* Events of a user before a moment; logs without a clock are known whole. */
 static kua__history history_until(const kua__log *log, uint32_t user, int64_t until)
 {
+    assert(user + 1 <= log->n_users);
     size_t first = log->user_at[user], end = log->user_at[user + 1];
+    /* Oldest first: what is too late is at the end. */
     while (log->has_clock && end > first && log->time[end - 1] >= until)
         end--;
     return (kua__history){log->item + first, log->time + first, log->type + first, end - first};
@@ -76,6 +89,7 @@ static kua_status answer(const kua__stage *stage, kua__scorer *scorer, uint32_t 
         sources[i] = history_until(&stage->shop->domains[stage->side[1 + i].domain].log, user, now);
     }
     if (!st) st = kua__scorer_score(scorer, &query, 1, scores);
+    /* The lowest float marks what may not be recommended. */
     for (size_t i = 0; !st && !repeats && i < query.target.n; i++)
         scores[query.target.item[i]] = -FLT_MAX;
     for (size_t i = 0; !st && i < domain->n_items; i++) {
@@ -86,6 +100,7 @@ static kua_status answer(const kua__stage *stage, kua__scorer *scorer, uint32_t 
     return st;
 }
 
+/* Just after the last event: all of it is known then. */
 static int64_t last_moment(const kua__log *log)
 {
     int64_t last = 0;
@@ -97,6 +112,7 @@ static int64_t last_moment(const kua__log *log)
 kua_status kua_recommend(kua_workspace *ws, const kua_recommend_options *o, kua_hit *hits,
                          size_t room, size_t *n)
 {
+    assert(ws && o && o->user && (hits || room == 0) && n);
     *n = 0;
     kua__model model = {0};
     kua__stage stage = {0};
@@ -126,6 +142,7 @@ done:
 
 /* ---- similar ---- */
 
+/* In the order of domains: an id that two domains have is the first one's. */
 static kua_status find_item(const kua__shop *shop, const char *id, uint32_t *out)
 {
     for (uint32_t i = 0; i < shop->n_items; i++) {
@@ -151,6 +168,7 @@ static float cosine(const float *a, const float *b, size_t n)
 kua_status kua_similar(kua_workspace *ws, const char *item, const char *domain, kua_hit *hits,
                        size_t room, size_t *n)
 {
+    assert(ws && item && (hits || room == 0) && n);
     *n = 0;
     const kua__shop *shop = NULL;
     float *own = NULL, *theirs = NULL;
@@ -167,6 +185,8 @@ kua_status kua_similar(kua_workspace *ws, const char *item, const char *domain, 
     const float *query = own + (at - shop->domains[d].first_item) * dim;
     if (domain) KUA__GOTO(st, kua__shop_domain(shop, domain, &d));
     KUA__GOTO(st, kua__engine_vectors(ws, shop, d, &theirs, &same));
+    if (same != dim) /* another process has encoded with another model meanwhile */
+        KUA__GOTO(st, kua__fail(KUA_NOTFOUND, "the vectors are being made anew; ask again"));
     KUA__GOTO(st, KUA__NEW_ARRAY(&list, shop->domains[d].n_items, "similarities"));
     for (size_t i = 0; i < shop->domains[d].n_items; i++) {
         if (shop->domains[d].first_item + i == at) continue;
@@ -185,6 +205,7 @@ done:
 kua_status kua_history(kua_workspace *ws, const char *user, const char *domain, const char *before,
                        const char *after, kua_hit *hits, size_t room, size_t *n)
 {
+    assert(ws && user && domain && (hits || room == 0) && n);
     *n = 0;
     const kua__shop *shop = NULL;
     uint32_t u = 0, d = 0;

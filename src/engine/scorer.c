@@ -1,7 +1,15 @@
 /* scorer.c - loading what answers questions, and sending each question to the model that the guard
- * allows. */
+ * allows.
+ *
+ *     question of user u --verdict--> transfer is allowed for u's slices?  yes: rec   no: other
+ *
+ * `other` is loaded only where the verdict switches anybody off. Both are asked in batches: the
+ * transferred model everything, the other what the verdict keeps from it, whose rows are then
+ * written over.
+ */
 #include "engine/scorer.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "transfer/transfer.h"
@@ -65,6 +73,7 @@ static kua_status open_rec(kua_workspace *ws, const kua__model *model, size_t k,
     return fit_anew(ws, model, k, stage, out);
 }
 
+/* Slices of items cannot be switched by user: they are in the verdict to be read. */
 static bool switches_somebody_off(const kua__verdict *v)
 {
     for (size_t i = 0; i < v->n_slices; i++) {
@@ -92,6 +101,7 @@ kua_status kua__scorer_open(kua_workspace *ws, const kua__model *model, size_t k
                             const kua__stage *stage, const kua__world *world, bool raw,
                             kua__scorer *out)
 {
+    assert(ws && model && model->row && stage && world && out);
     *out = (kua__scorer){.n_sources = stage->n_sources};
     const json_t *verdict = json_object_get(json_object_get(model->row, "record"), "verdict");
     kua_status st = open_rec(ws, model, k, stage, world, &out->rec);
@@ -102,6 +112,7 @@ kua_status kua__scorer_open(kua_workspace *ws, const kua__model *model, size_t k
 
 void kua__scorer_release(kua__scorer *s)
 {
+    assert(s);
     kua__rec_free(s->rec);
     kua__rec_free(s->other);
     kua__verdict_release(&s->verdict);
@@ -112,6 +123,7 @@ void kua__scorer_release(kua__scorer *s)
 static kua_status score_by_other(const kua__scorer *s, const kua__query *queries,
                                  const uint32_t *kept, size_t n_kept, float *scores)
 {
+    assert(s->other && s->other->n_items == s->rec->n_items);
     size_t n_items = s->rec->n_items;
     kua__query *batch = NULL;
     float *rows = NULL;
@@ -130,6 +142,7 @@ static kua_status score_by_other(const kua__scorer *s, const kua__query *queries
 kua_status kua__scorer_score(void *scorer, const kua__query *queries, size_t n, float *scores)
 {
     const kua__scorer *s = scorer;
+    assert(s && s->rec && (n == 0 || (queries && scores)));
     KUA__TRY(kua__rec_score(s->rec, queries, n, scores));
     if (!s->other) return KUA_OK;
     uint32_t *kept = NULL;

@@ -21,6 +21,7 @@
 
 /* ---- reading the split's text ---- */
 
+/* INT64_MIN where there is no event. Times are in order within a user only: all are looked at. */
 static int64_t last_time(const kua__log *log)
 {
     int64_t last = INT64_MIN;
@@ -89,6 +90,7 @@ static kua_status side_open(kua_workspace *ws, kua__stage *stage, size_t at, con
 {
     kua__stage_side *side = &stage->side[at];
     assert(stage->shop && stage->split_text && name);
+    assert(at <= stage->n_sources);
     char *copy = kua__strndup(name, n);
     if (!copy) return kua__fail_nomem(n + 1, "a domain's name");
     kua_status st = kua__shop_domain(stage->shop, copy, &side->domain);
@@ -114,6 +116,7 @@ static size_t count_names(const char *list)
     return n;
 }
 
+/* The target first: the moments of a split by date are taken from its log, for sources too. */
 static kua_status sides_open(kua_workspace *ws, kua__stage *stage, const char *target,
                              const char *sources)
 {
@@ -138,6 +141,7 @@ static void sources_cut(kua__stage *stage)
     for (size_t i = 0; i < stage->n_sources; i++) {
         const kua__stage_side *side = &stage->side[1 + i];
         const kua__log *log = &stage->shop->domains[side->domain].log;
+        /* Leave-one-out has no common moment: a source never shows what its own test holds. */
         bool clock = side->split.kind == KUA__SPLIT_TIME;
         stage->source[i] = (kua__source){make_side(stage, side), {log, side->split.valid_at}};
         stage->source_all[i] = (kua__source){
@@ -148,7 +152,7 @@ static void sources_cut(kua__stage *stage)
 kua_status kua__stage_open(kua_workspace *ws, const char *target, const char *sources,
                            const char *split, kua__stage *out)
 {
-    assert(target);
+    assert(ws && target && out);
     kua_status st;
     *out = (kua__stage){.n_sources = count_names(sources)};
     KUA__GOTO(st, kua__engine_shop(ws, &out->shop));
@@ -171,6 +175,7 @@ done:
 
 void kua__stage_release(kua__stage *stage)
 {
+    assert(stage);
     for (size_t i = 0; stage->side && i <= stage->n_sources; i++) {
         kua__split_release(&stage->side[i].split);
         kua__free(stage->side[i].vector);
@@ -186,6 +191,7 @@ void kua__stage_release(kua__stage *stage)
 
 kua__world kua__stage_choosing(const kua__stage *stage, uint64_t seed)
 {
+    assert(stage->shop && stage->side);
     const kua__stage_side *t = &stage->side[0];
     const kua__log *log = &stage->shop->domains[t->domain].log;
     return (kua__world){

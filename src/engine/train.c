@@ -1,7 +1,23 @@
 /* train.c - the jobs that make models: kua_train on one domain, kua_transfer from others under the
- * guard. */
+ * guard.
+ *
+ *     kua_train      stage of the target -> fit -> next version of NAME
+ *     kua_transfer   stage of target and sources
+ *                      -> target-only of the same split and seeds: found in the registry or trained
+ *                      -> the model of the sources, where the strategy begins from one (source.c)
+ *                      -> fit -> next version of NAME
+ *                      -> guard compares the two on validation -> verdict into the record
+ *
+ * What is compared is fitted with the same settings, seeds and split: a transfer that wins because
+ * its settings are better would prove nothing. A strategy that trains no sequence model has no such
+ * settings, and is compared with the latest target-only there is.
+ *
+ * The version is registered before the guard is asked, so that an interrupted verdict loses no
+ * training; a model without a verdict is used as it is.
+ */
 #include "engine/engine.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -10,6 +26,7 @@
 
 /* ---- what exists ---- */
 
+/* `settings` is the JSON text of a recommender's or strategy's table. */
 static kua_status describe(json_t *list, const char *name, const char *summary,
                            const char *settings)
 {
@@ -31,6 +48,7 @@ static kua_status report_list(json_t *list, kua_status st, char **report)
 
 kua_status kua_kinds(char **report)
 {
+    assert(report);
     *report = NULL;
     json_t *list = json_array();
     kua_status st = KUA_OK;
@@ -43,6 +61,7 @@ kua_status kua_kinds(char **report)
 
 kua_status kua_strategies(char **report)
 {
+    assert(report);
     *report = NULL;
     json_t *list = json_array();
     kua_status st = KUA_OK;
@@ -103,6 +122,7 @@ static kua_status model_report(const kua__model *model, char **report)
 
 kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **report)
 {
+    assert(ws && o && o->domain && o->kind && o->name);
     if (report) *report = NULL;
     kua__recipe recipe = {.kind = o->kind, .ops = kua__rec_find(o->kind)};
     if (!recipe.ops) return unknown("model", o->kind, kind_names);
@@ -128,6 +148,7 @@ kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **repor
 
 kua_status kua__engine_own_settings(const kua__rec_ops *ops, const json_t *given, json_t **out)
 {
+    assert(ops && out);
     unsigned long lost = kua__json_lost();
     json_t *known = NULL, *own = json_object(), *value;
     const char *key;
@@ -196,6 +217,7 @@ static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const 
 static kua_status load_results(kua_workspace *ws, const kua__model *model, size_t n,
                                kua__eval_result *out)
 {
+    assert(n <= model->n_seeds);
     kua_status st = KUA_OK;
     for (size_t k = 0; !st && k < n; k++) {
         char *folder = kua__model_folder(ws, model->name, model->version, k);
@@ -212,7 +234,7 @@ static kua_status decide(kua_workspace *ws, const kua__stage *stage, const kua__
     kua__eval_set set = {0};
     kua__eval_result *results = NULL;
     kua__verdict verdict = {0};
-    size_t n = KUA__MIN(base->n_seeds, moved->n_seeds);
+    size_t n = KUA__MIN(base->n_seeds, moved->n_seeds); /* seeds are compared pair by pair */
     KUA__TRY(kua__engine_valid_set(stage, &world, &set));
     kua_status st = KUA__NEW_ZEROED(&results, 2 * n, "validation results");
     if (!st) st = load_results(ws, base, n, results);
@@ -315,6 +337,7 @@ static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o,
 
 kua_status kua_transfer(kua_workspace *ws, const kua_transfer_options *o, char **report)
 {
+    assert(ws && o && o->target && o->strategy && o->name);
     if (report) *report = NULL;
     const kua__strategy *strategy = kua__strategy_find(o->strategy);
     if (!strategy) return unknown("strategy", o->strategy, strategy_names);

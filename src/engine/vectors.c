@@ -7,9 +7,15 @@
  *
  * Keyed by the text's hash, so that a later import leaves what is encoded valid and only new texts
  * cost anything. The file is written whole; another model starts it anew.
+ *
+ * Texts are told apart by 64 bits of hash alone: among n texts two are alike with a chance of about
+ * n^2 / 2^65, which for a million is 3 in 10^8, and would give an item another one's vector.
+ *
+ *     items' texts --hash--> in the file?  yes: its row      no, and first of its kind: encode
  */
 #include "engine/engine.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "kua/encoder.h"
@@ -32,7 +38,7 @@ typedef struct hash_rows {
 
 static kua_status rows_init(hash_rows *t, size_t n)
 {
-    size_t slots = 64;
+    size_t slots = 64; /* a power of two, at most half full: a search ends at an empty one */
     while (slots < 2 * n)
         slots *= 2;
     t->mask = slots - 1;
@@ -43,6 +49,7 @@ static kua_status rows_init(hash_rows *t, size_t n)
 /* The slot of a hash: its own, or the empty one where it belongs. */
 static size_t rows_slot(const hash_rows *t, uint64_t hash)
 {
+    assert(t->row && t->hash);
     size_t i = hash & t->mask;
     while (t->row[i] && t->hash[i] != hash)
         i = (i + 1) & t->mask;
@@ -75,7 +82,8 @@ typedef struct vector_file {
 
 static uint64_t stored_hash(const vector_file *v, size_t i)
 {
-    uint64_t hash;
+    assert(i < v->n);
+    uint64_t hash; /* by memcpy: the mapping may be unaligned */
     memcpy(&hash, (const char *)v->hash->data + i * sizeof(hash), sizeof(hash));
     return hash;
 }
@@ -126,6 +134,7 @@ static kua_status vector_file_open(const kua_workspace *ws, const char *model, v
 kua_status kua__engine_vectors(kua_workspace *ws, const kua__shop *shop, uint32_t domain,
                                float **out, size_t *dim)
 {
+    assert(ws && shop && domain < shop->n_domains && out && dim);
     *out = NULL;
     *dim = 0;
     vector_file v;
@@ -170,6 +179,8 @@ static kua_status find_fresh(const kua__shop *shop, const vector_file *v, fresh_
     return st;
 }
 
+/* The old rows are copied from the mapped file, which stays as it is until the new one is renamed
+ * over it. */
 static kua_status vector_file_write(const kua_workspace *ws, const char *model,
                                     const vector_file *old, const fresh_texts *fresh,
                                     const float *rows, size_t dim)
@@ -218,6 +229,7 @@ static kua_status load_encoder(const char *model, kua_encoder **out)
 
 kua_status kua_encode(kua_workspace *ws, const char *model, char **report)
 {
+    assert(ws && model);
     if (report) *report = NULL;
     const kua__shop *shop = NULL;
     vector_file old = {0};
@@ -284,6 +296,7 @@ static kua_status write_vectors(const char *path, const float *rows, size_t n, s
 kua_status kua_encode_file(const char *model, const char *text_file, const char *out_file,
                            const kua_monitor *monitor, char **report)
 {
+    assert(model && text_file && out_file);
     if (report) *report = NULL;
     kua__map map = {0};
     kua_encoder *encoder = NULL;
@@ -323,6 +336,7 @@ static char *cache_folder(void)
 
 kua_status kua_model_folder(const char *model, char **folder)
 {
+    assert(model && folder);
     *folder = NULL;
     char *config = kua__path_join(model, "config.json");
     if (!config) return kua__fail_nomem(0, "a path");

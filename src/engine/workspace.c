@@ -1,4 +1,12 @@
-/* workspace.c - opening the folder, its lock, the shop in memory, and small jobs that only read. */
+/* workspace.c - opening the folder, its lock, the shop in memory, and small jobs that only read.
+ *
+ * Opening is cheap and takes no lock: the store alone is opened. The first job that needs the shop
+ * loads it, and the workspace keeps it for the next one; an import forgets it. The first job that
+ * writes takes the lock file, which the workspace holds until it is closed: two writers would train
+ * two models of one version. Readers are kept apart by SQLite alone.
+ *
+ * Every job sets *report to NULL first, so that it is NULL after any failure.
+ */
 #include "engine/engine.h"
 
 #include <assert.h>
@@ -8,6 +16,7 @@
 
 char *kua__engine_path(const kua_workspace *ws, const char *folder, const char *name)
 {
+    assert(ws && folder && name);
     char *middle = kua__path_join(ws->path, folder);
     char *whole = middle ? kua__path_join(middle, name) : NULL;
     kua__free(middle);
@@ -16,6 +25,7 @@ char *kua__engine_path(const kua_workspace *ws, const char *folder, const char *
 
 kua_status kua_workspace_create(const char *path)
 {
+    assert(path);
     char *db = kua__path_join(path, "kua.db");
     if (!db) return kua__fail_nomem(strlen(path) + 8, "a path");
     kua_status st = kua__make_folders(path);
@@ -74,6 +84,7 @@ void kua_threads(int n)
 
 kua_status kua__engine_shop(kua_workspace *ws, const kua__shop **out)
 {
+    assert(ws && ws->store && out);
     if (!ws->shop) KUA__TRY(kua__store_load_shop(ws->store, NULL, 0, &ws->shop));
     *out = ws->shop;
     return KUA_OK;
@@ -87,6 +98,7 @@ void kua__engine_forget(kua_workspace *ws)
 
 kua_status kua__engine_lock(kua_workspace *ws)
 {
+    assert(ws && ws->path);
     if (ws->locked) return KUA_OK;
     char *path = kua__path_join(ws->path, "lock");
     if (!path) return kua__fail_nomem(strlen(ws->path) + 8, "a path");
@@ -111,6 +123,7 @@ kua_status kua__engine_report(json_t *json, char **report)
 
 kua_status kua_import(kua_workspace *ws, const kua_import_options *o, char **report)
 {
+    assert(ws && o);
     if (report) *report = NULL;
     KUA__TRY(kua__engine_lock(ws));
     json_t *settings = NULL, *result = NULL;
@@ -134,7 +147,7 @@ kua_status kua_import(kua_workspace *ws, const kua_import_options *o, char **rep
         };
         st = kua__store_import(ws->store, &import, ws->monitor, &result);
     }
-    kua__engine_forget(ws);
+    kua__engine_forget(ws); /* also after a failure: it costs a load, and is never wrong */
     json_decref(settings);
     kua__free(rejects);
     return st ? st : kua__engine_report(result, report);
@@ -142,6 +155,7 @@ kua_status kua_import(kua_workspace *ws, const kua_import_options *o, char **rep
 
 kua_status kua_inspect(kua_workspace *ws, char **report)
 {
+    assert(ws);
     if (report) *report = NULL;
     json_t *json = NULL;
     KUA__TRY(kua__store_inspect(ws->store, &json));
@@ -150,6 +164,7 @@ kua_status kua_inspect(kua_workspace *ws, char **report)
 
 kua_status kua_models(kua_workspace *ws, const char *name, char **report)
 {
+    assert(ws);
     if (report) *report = NULL;
     json_t *json = NULL;
     kua_status st = kua__store_models(ws->store, name, &json);
@@ -165,6 +180,7 @@ kua_status kua_models(kua_workspace *ws, const char *name, char **report)
 
 kua_status kua_publish(kua_workspace *ws, const char *name, int version, char **report)
 {
+    assert(ws && name && version >= 0);
     if (report) *report = NULL;
     KUA__TRY(kua__engine_lock(ws));
     json_t *row = NULL;
@@ -175,6 +191,7 @@ kua_status kua_publish(kua_workspace *ws, const char *name, int version, char **
 
 kua_status kua_rollback(kua_workspace *ws, const char *domain, char **report)
 {
+    assert(ws && domain);
     if (report) *report = NULL;
     KUA__TRY(kua__engine_lock(ws));
     json_t *row = NULL;
