@@ -1,7 +1,8 @@
 /* source.c - the model of the sources, g(.; w_S): trained once, kept in the registry, shared by all
  * strategies.
  *
- * It sees the sources up to where training ends, so that it serves the fit that chooses and the
+ * The texts of the target's items take part in the whitening, so it is a model for one target. It
+ * sees the sources up to where training ends, so that it serves the fit that chooses and the
  * final one alike without leaking; a model of the same sources, split, settings and seed is loaded
  * instead of trained again, and an interrupted training goes on from its checkpoint.
  */
@@ -22,13 +23,19 @@ static kua__world source_world(const kua__stage *stage, uint64_t seed)
         .side = first->side, .train = first->cut, .valid = first->cut, .seed = seed};
 }
 
-static bool is_wanted(const json_t *row, const char *sources, const char *split,
+static const char *target_name(const kua__stage *stage)
+{
+    return stage->shop->domains[stage->side[0].domain].name;
+}
+
+static bool is_wanted(const json_t *row, const kua__stage *stage, const char *sources,
                       const json_t *settings, uint64_t seed)
 {
     const json_t *record = json_object_get(row, "record");
     const json_t *first = json_array_get(json_object_get(record, "seeds"), 0);
     return kua__streq(json_string_value(json_object_get(record, "of")), sources) &&
-           kua__streq(json_string_value(json_object_get(record, "split")), split) &&
+           kua__streq(json_string_value(json_object_get(record, "split")), stage->split_text) &&
+           kua__streq(json_string_value(json_object_get(record, "target")), target_name(stage)) &&
            json_equal(json_object_get(record, "settings"), settings) &&
            json_integer_value(json_object_get(first, "seed")) == (json_int_t)seed;
 }
@@ -48,7 +55,7 @@ static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, cons
     kua_status st = KUA_OK;
     for (size_t i = json_array_size(rows); !st && !*out && i-- > 0;) {
         const json_t *row = json_array_get(rows, i);
-        if (!is_wanted(row, sources, stage->split_text, settings, seed)) continue;
+        if (!is_wanted(row, stage, sources, settings, seed)) continue;
         kua__model model = {0};
         st = kua__model_open(ws, source_name,
                              (int)json_integer_value(json_object_get(row, "version")), &model);
@@ -82,9 +89,14 @@ static kua_status pretrain(const kua_workspace *ws, const kua__stage *stage, con
             (kua__sequence_domain){&stage->source[i].side, &stage->source[i].cut, &valid[i]};
     }
     if (!st) st = kua__rec_create("sequence", settings, &complete);
-    if (!st)
-        st = kua__sequence_pretrain(domains, stage->n_sources, complete->settings, seed, checkpoint,
-                                    ws->monitor, out);
+    const kua__stage_side *target = &stage->side[0];
+    size_t items = stage->shop->domains[target->domain].n_items;
+    kua__pretraining what = {
+        .domains = domains, .n = stage->n_sources, .seed = seed, .checkpoint = checkpoint};
+    if (target->vector && target->dim == stage->source[0].side.dim)
+        what.target = (kua__vectors){target->vector, items};
+    if (!st) what.settings = complete->settings;
+    if (!st) st = kua__sequence_pretrain(&what, ws->monitor, out);
     kua__rec_free(complete);
     kua__free(checkpoint);
     kua__free(domains);
@@ -95,10 +107,11 @@ static kua_status pretrain(const kua_workspace *ws, const kua__stage *stage, con
 static kua_status keep(kua_workspace *ws, const kua__stage *stage, const char *sources,
                        const json_t *settings, uint64_t seed, const kua__rec *rec, double seconds)
 {
-    json_t *record = json_pack("{s:s, s:s, s:O, s:f, s:I, s:[{s:I, s:O}]}", "of", sources, "split",
-                               stage->split_text, "settings", settings, "seconds", seconds,
-                               "peak_bytes", (json_int_t)kua__peak_rss_bytes(), "seeds", "seed",
-                               (json_int_t)seed, "facts", rec->facts);
+    json_t *record =
+        json_pack("{s:s, s:s, s:s, s:O, s:f, s:I, s:[{s:I, s:O}]}", "of", sources, "target",
+                  target_name(stage), "split", stage->split_text, "settings", settings, "seconds",
+                  seconds, "peak_bytes", (json_int_t)kua__peak_rss_bytes(), "seeds", "seed",
+                  (json_int_t)seed, "facts", rec->facts);
     json_t *rows = NULL;
     kua_status st = record ? kua__store_models(ws->store, source_name, &rows)
                            : kua__fail_nomem(0, "a model's record");

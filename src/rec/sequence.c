@@ -131,31 +131,41 @@ static kua_status fit(kua__rec *rec, const kua__world *world, const kua_monitor 
 }
 
 /* From all domains, where each of them has vectors. */
-static kua_status pretrain_whitening(kua__sequence *s, const kua__sequence_domain *domains,
-                                     size_t n)
+static kua_status pretrain_whitening(kua__sequence *s, const kua__pretraining *what)
 {
-    size_t have = 0, dim = domains[0].side->dim;
+    size_t have = 0, n = what->n, dim = what->domains[0].side->dim;
     kua__vectors *lists = NULL;
-    KUA__TRY(KUA__NEW_ARRAY(&lists, n, "domains"));
+    KUA__TRY(KUA__NEW_ARRAY(&lists, n + 1, "domains"));
     for (size_t d = 0; d < n; d++)
-        add_vectors(domains[d].side, domains[d].train, dim, lists, &have);
-    kua_status st = have == n ? learn_whitening(s, lists, n, dim) : KUA_OK;
+        add_vectors(what->domains[d].side, what->domains[d].train, dim, lists, &have);
+    bool all = have == n;
+    if (what->target.n) lists[have++] = what->target;
+    kua_status st = all ? learn_whitening(s, lists, have, dim) : KUA_OK;
     kua__free(lists);
     return st;
 }
 
-kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
-                                  const json_t *settings, uint64_t seed, const char *checkpoint,
-                                  const kua_monitor *monitor, kua__rec **out)
+static kua_status drop_ids(kua__sequence *s)
 {
-    assert(n >= 1);
+    s->options.use_ids = false;
+    return json_object_set_new(s->rec.settings, "items", json_string("text"))
+               ? kua__fail_nomem(1, "a recommender's settings")
+               : KUA_OK;
+}
+
+kua_status kua__sequence_pretrain(const kua__pretraining *what, const kua_monitor *monitor,
+                                  kua__rec **out)
+{
+    assert(what->n >= 1 && what->domains);
     kua__sequence *s = NULL;
-    kua__rng rng = kua__rng_make(seed, 1);
+    kua__rng rng = kua__rng_make(what->seed, 1);
     *out = NULL;
-    KUA__TRY(kua__sequence_new(settings, &s));
-    kua_status st = pretrain_whitening(s, domains, n);
+    KUA__TRY(kua__sequence_new(what->settings, &s));
+    kua_status st = pretrain_whitening(s, what);
+    if (!st && s->whitening.k) st = drop_ids(s);
     if (!st) st = kua__sequence_make_body(s, &rng);
-    if (!st) st = kua__sequence_train(s, domains, n, seed, checkpoint, monitor);
+    if (!st)
+        st = kua__sequence_train(s, what->domains, what->n, what->seed, what->checkpoint, monitor);
     if (st)
         kua__sequence_free(&s->rec);
     else
@@ -168,9 +178,9 @@ kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
 /* What was chosen for the source's domain is to be chosen anew. */
 static kua_status reset_choices(json_t *settings)
 {
-    static const char *const keys[] = {"repeat_weight", "repeat_half_life", "repeat_power",
-                                       "partners",      "partner_weights",  "partner_settings",
-                                       "blind_epochs"};
+    static const char *const keys[] = {
+        "repeat_weight",   "repeat_half_life", "repeat_power", "partners",
+        "partner_weights", "partner_settings", "blind_epochs", "items"};
     json_t *known = NULL;
     KUA__TRY(kua__json_parse("sequence", SETTINGS, sizeof(SETTINGS) - 1, &known));
     int failed = 0;

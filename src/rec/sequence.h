@@ -16,6 +16,7 @@
 #define KUA_REC_SEQUENCE_H
 
 #include "rec/rec.h"
+#include "rec/whitening.h"
 
 extern const kua__rec_ops kua__rec_sequence;
 
@@ -40,10 +41,21 @@ typedef struct kua__sequence_domain {
     size_t n_sources;
 } kua__sequence_domain;
 
-/* The result scores items of domains[0]; it is meant as a source for the function above.
- * `settings`: complete; `checkpoint`: as kua__world has it. */
-kua_status kua__sequence_pretrain(const kua__sequence_domain *domains, size_t n,
-                                  const json_t *settings, uint64_t seed, const char *checkpoint,
-                                  const kua_monitor *monitor, kua__rec **out);
+typedef struct kua__pretraining {
+    const kua__sequence_domain *domains; /* [n] */
+    size_t n;
+    kua__vectors target; /* of the items that it is going to be moved to: the whitening learns from
+                            them too. n == 0: not known */
+    const json_t *settings; /* complete */
+    uint64_t seed;
+    const char *checkpoint; /* as in kua__world */
+} kua__pretraining;
+
+/* Where all domains have text vectors, items are what their texts say: an id of a source says
+ * nothing elsewhere, and a body that leans on ids has learned little that moves (as in UniSRec, Hou
+ * et al., 2022). The result scores items of domains[0]; it is meant as a source for the function
+ * above. */
+kua_status kua__sequence_pretrain(const kua__pretraining *what, const kua_monitor *monitor,
+                                  kua__rec **out);
 
 #endif

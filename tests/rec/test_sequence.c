@@ -570,7 +570,8 @@ static void several_domains_train_one_body(void **state)
                                       {&b.world.side, &b.world.train, &b.world.valid}};
     json_t *all = settings("{}");
     kua__rec *rec = NULL;
-    assert_ok(kua__sequence_pretrain(domains, 2, all, 5, NULL, NULL, &rec));
+    kua__pretraining what = {.domains = domains, .n = 2, .settings = all, .seed = 5};
+    assert_ok(kua__sequence_pretrain(&what, NULL, &rec));
     assert_int_equal(rec->n_items, ITEMS);
     assert_true(hits(&a, rec) > 0.7);
     kua__rec_sequence.free(rec);
