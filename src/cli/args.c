@@ -2,7 +2,16 @@
  *
  * Accepts "--name VALUE" and "--name=VALUE", options and words in any order, and "-n" beside long
  * names. Every command also has --json, --quiet, --threads N and --help.
+ *
+ *     argv --cli_parse--> cli_args: words, value[option], set[], json, quiet
+ *                           `- or one line that says what is wrong, and the usage: exit status 2
+ *
+ * Nothing is copied: all texts are argv's, which outlive the command. An option that is given twice
+ * has its last value; --set may be given many times, and its pairs are put together at the end.
+ *
+ * An empty word or value is refused everywhere: it would mean something else for each option.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +19,10 @@
 
 #include "cli/cli.h"
 
+/* Always -1, so that a caller can complain and give up in one line. */
 static int complain(const cli_command *command, const char *what, const char *name)
 {
+    assert(command && what && name);
     fprintf(stderr, "kua %s: %s '%s'\nusage: kua %s %s\n", command->name, what, name, command->name,
             command->usage);
     return -1;
@@ -20,6 +31,7 @@ static int complain(const cli_command *command, const char *what, const char *na
 static int find_option(const cli_command *command, const char *name, size_t n)
 {
     for (int i = 0; command->options[i].name; i++) {
+        assert(i < CLI_OPTIONS_MAX); /* value[] has a place for each */
         if (strlen(command->options[i].name) == n && !memcmp(command->options[i].name, name, n))
             return i;
     }
@@ -51,6 +63,7 @@ static bool parse_option(const cli_command *command, int argc, char **argv, int 
     size_t n = strcspn(arg, "=");
     if (!strcmp(arg, "--json")) return out->json = true;
     if (!strcmp(arg, "--quiet")) return out->quiet = true;
+    /* --threads is every command's, and takes effect at once: it has no place in value[]. */
     bool threads = n == 9 && !memcmp(arg, "--threads", 9);
     int option = threads ? 0 : find_option(command, arg, n);
     if (option < 0) return complain(command, "no option", arg), false;
@@ -73,9 +86,12 @@ static bool parse_option(const cli_command *command, int argc, char **argv, int 
 
 bool cli_parse(const cli_command *command, int argc, char **argv, cli_args *out)
 {
+    assert(command && command->options && command->run && out);
+    assert(command->min_words <= command->max_words &&
+           command->max_words <= (int)(sizeof(out->word) / sizeof(out->word[0])));
     *out = (cli_args){.command = command};
     for (int i = 0; i < argc; i++) {
-        if (argv[i][0] == '-' && argv[i][1]) {
+        if (argv[i][0] == '-' && argv[i][1]) { /* "-" alone is a word */
             if (!parse_option(command, argc, argv, &i, out)) return false;
         } else if (!*argv[i]) {
             return complain(command, "an argument is empty:", argv[i]), false;
@@ -85,6 +101,7 @@ bool cli_parse(const cli_command *command, int argc, char **argv, cli_args *out)
             out->word[out->n_words++] = argv[i];
         }
     }
+    /* --list asks what there is, for which no workspace is needed. */
     if (out->n_words < command->min_words && !cli_flag(out, "--list")) {
         fprintf(stderr, "kua %s: an argument is missing\nusage: kua %s %s\n", command->name,
                 command->name, command->usage);
@@ -95,6 +112,7 @@ bool cli_parse(const cli_command *command, int argc, char **argv, cli_args *out)
 
 const char *cli_text(const cli_args *args, const char *name)
 {
+    assert(args && args->command && name);
     int option = find_option(args->command, name, strlen(name));
     return option < 0 ? NULL : args->value[option];
 }
@@ -117,6 +135,7 @@ const char *cli_required(const cli_args *args, const char *name)
 bool cli_count(const cli_args *args, const char *name, long low, long high, long fallback,
                long *out)
 {
+    assert(low <= high && out);
     const char *text = cli_text(args, name);
     *out = fallback;
     if (!text) return true;
@@ -138,6 +157,7 @@ static json_t *setting_value(const char *text)
 
 char *cli_settings(const cli_args *args, bool *bad)
 {
+    assert(args && bad);
     *bad = false;
     if (!args->n_sets) return NULL;
     json_t *object = json_object();

@@ -1,4 +1,10 @@
-/* encode.c - the commands that turn text into ids and vectors: encode, tokenize. */
+/* encode.c - the commands that turn text into ids and vectors: encode, tokenize.
+ *
+ * `encode` has two forms. With a workspace it encodes the shop's texts, and only those that have no
+ * vector yet; with --text-file it needs no workspace, and writes one row a line, for whoever wants
+ * the encoder alone. `tokenize` is a filter: lines in, one JSON array a line out, so that its ids
+ * can be compared with another tokenizer's by diff.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +89,7 @@ static kua_status tokenize_lines(const kua_tokenizer *tokenizer)
     kua_status st = KUA_OK;
     kua_ids ids = {0};
     while (!st && (n = getline(&line, &room, stdin)) >= 0) {
-        if (n && line[n - 1] == '\n') n--;
+        if (n && line[n - 1] == '\n') n--; /* the last line may have none */
         st = kua_tokenizer_encode(tokenizer, line, (size_t)n, 0, &ids);
         if (!st) print_ids(ids.id, ids.n);
     }

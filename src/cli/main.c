@@ -1,4 +1,13 @@
-/* main.c - finds the command and runs it. */
+/* main.c - finds the command and runs it.
+ *
+ *     kua                        overview on stderr, status 2: something was forgotten
+ *     kua help, --help, -h       overview on stdout, status 0
+ *     kua help COMMAND           the same as kua COMMAND --help
+ *     kua COMMAND ...            cli_parse, then the command's own function
+ *
+ * Status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 interrupted. Results go to
+ * stdout and everything else to stderr, so that output can be piped.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +40,7 @@ static const cli_command *find_command(const char *name)
     return NULL;
 }
 
+/* Anywhere behind the command: who asks for help has often typed half of the rest. */
 static bool wants_help(int argc, char **argv)
 {
     for (int i = 2; i < argc; i++) {

@@ -1,4 +1,10 @@
-/* model.c - the commands that make and keep models: train, transfer, models. */
+/* model.c - the commands that make and keep models: train, transfer, models.
+ *
+ * Each is a translation: options into the library's struct, the library's report into lines. What
+ * kinds, strategies and settings there are is asked of the library (kua_kinds, kua_strategies), so
+ * that --list cannot fall behind it.
+ */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +50,7 @@ static void show_model(const json_t *report)
     json_array_foreach(json_object_get(report, "seeds"), i, seed)
     {
         json_t *facts = json_deep_copy(json_object_get(seed, "facts"));
-        json_object_del(facts, "curve");
+        json_object_del(facts, "curve"); /* is for reports */
         char *text = json_dumps(facts, JSON_COMPACT | JSON_REAL_PRECISION(5));
         printf("  seed %.0f: %s\n", cli_real(seed, "seed"), text ? text : "");
         free(text);
@@ -60,6 +66,7 @@ typedef struct fit_words {
 
 static bool read_fit_words(const cli_args *args, fit_words *out)
 {
+    assert(args && out);
     bool bad = false;
     *out = (fit_words){0};
     if (!cli_count(args, "--seed", 1, 1000000000, 1, &out->seed)) return false;
@@ -224,6 +231,7 @@ static int run_models(const cli_args *args)
     const char *action = args->n_words > 1 ? args->word[1] : "list",
                *name = cli_text(args, "--model");
     long version = 0;
+    /* All that can be wrong with the words is told before the workspace is opened. */
     if (!cli_count(args, "--version", 1, 1000000, 0, &version)) return CLI_USAGE;
     bool list = !strcmp(action, "list"), show = !strcmp(action, "show"),
          publish = !strcmp(action, "publish"), rollback = !strcmp(action, "rollback");

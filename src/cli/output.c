@@ -1,4 +1,16 @@
-/* output.c - the progress bar, Ctrl-C, failure messages, numbers and tables. */
+/* output.c - the progress bar, Ctrl-C, failure messages, numbers and tables.
+ *
+ *     terminal    one line that is drawn over ten times a second; a new stage begins a new line
+ *     else        a line every ten seconds, so that a log stays readable
+ *     --quiet     neither; warnings are shown all the same
+ *
+ * The bar is on stderr and its state is the process's: there is one terminal. Whoever prints
+ * removes the bar first, or ends its line.
+ *
+ * Ctrl-C sets a flag, which the next call of the monitor answers with "cancel"; the library then
+ * ends cleanly and says KUA_CANCELED. A signal handler may do no more than that.
+ */
+#include <assert.h>
 #include <inttypes.h>
 #include <locale.h>
 #include <math.h>
@@ -23,9 +35,9 @@ static void on_interrupt(int signal_number)
 }
 
 static struct {
-    bool quiet, terminal, drawn;
+    bool quiet, terminal, drawn; /* drawn: the cursor stands behind a bar */
     char stage[64];
-    double since, last;
+    double since, last; /* seconds of the monotonic clock: the stage's begin, the last drawing */
     const char *interrupted; /* cli_command's */
     uint64_t first; /* units that were done when the stage was first seen: a resumed job's rate is
                        of this run */
@@ -46,6 +58,8 @@ void cli_monitor_clear(void)
 
 static void format_span(double seconds, char out[16])
 {
+    /* 99:59:59 is as much as the room holds, and as good as "long". */
+    assert(seconds >= 0);
     int s = seconds > 359999 ? 359999 : (int)(seconds + .5);
     if (s >= 3600) {
         snprintf(out, 16, "%d:%02d:%02d", s / 3600, s / 60 % 60, s % 60);
@@ -77,6 +91,7 @@ static bool on_progress(void *user, const char *stage, uint64_t done, uint64_t t
 {
     (void)user;
     double now = now_seconds();
+    /* A job that begins again under the same name (another seed) has done less than before. */
     if (strcmp(stage, bar.stage) != 0 || done < bar.first) {
         if (bar.drawn && bar.terminal) fputc('\n', stderr);
         bar.drawn = false;
@@ -104,6 +119,7 @@ static void on_log(void *user, kua_log_level level, const char *line)
 
 const kua_monitor *cli_monitor(const cli_args *args)
 {
+    assert(args && args->command);
     static const kua_monitor monitor = {.progress = on_progress, .log = on_log};
     bar.quiet = args->quiet;
     bar.interrupted = args->command->interrupted;
@@ -118,6 +134,7 @@ const kua_monitor *cli_monitor(const cli_args *args)
 
 int cli_fail(kua_status status)
 {
+    assert(status);
     if (bar.drawn && bar.terminal) fputc('\n', stderr);
     bar.drawn = false;
     if (status == KUA_CANCELED) {
@@ -138,7 +155,8 @@ int cli_open(const cli_args *args, kua_workspace **ws)
 int cli_report(const cli_args *args, kua_status status, char *report,
                void (*show)(const json_t *report))
 {
-    if (status) {
+    assert(args && show);
+    if (status) { /* a report that was made all the same is not shown */
         kua_text_free(report);
         return cli_fail(status);
     }
@@ -162,6 +180,7 @@ int cli_report(const cli_args *args, kua_status status, char *report,
 int cli_run_job(const cli_args *args, cli_job job, const void *options,
                 void (*show)(const json_t *report))
 {
+    assert(job && show);
     kua_workspace *ws = NULL;
     char *report = NULL;
     int code = cli_open(args, &ws);
@@ -177,10 +196,11 @@ int cli_run_job(const cli_args *args, cli_job job, const void *options,
 
 const char *cli_number(double value, char buf[32])
 {
+    assert(buf);
     char plain[32];
     snprintf(plain, sizeof(plain), fabs(value) < 10 && value != floor(value) ? "%.2f" : "%.0f",
              value);
-    size_t digits = strcspn(plain, "."), at = 0;
+    size_t digits = strcspn(plain, "."), at = 0; /* those before the point are grouped by three */
     for (size_t i = 0; plain[i] && at + 2 < 32; i++) {
         if (i && i < digits && (digits - i) % 3 == 0 && plain[i - 1] != '-') buf[at++] = ',';
         buf[at++] = plain[i];
@@ -189,6 +209,7 @@ const char *cli_number(double value, char buf[32])
     return buf;
 }
 
+/* NAN where there is none, which callers can tell from 0. */
 double cli_real(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
@@ -212,6 +233,7 @@ static int width(const char *text)
 
 void cli_table(const char *const *header, int columns, const char **cells, int rows)
 {
+    assert(columns >= 1 && rows >= 0 && header && (cells || rows == 0));
     for (int row = -1; row < rows; row++) {
         for (int c = 0; c < columns; c++) {
             int widest = width(header[c]);

@@ -1,4 +1,9 @@
-/* setup.c - the commands that bring a shop in: init, import, inspect. */
+/* setup.c - the commands that bring a shop in: init, import, inspect.
+ *
+ * They show what the library reports, in the order in which a shop owner would ask: what is new,
+ * what was left out and why, where the rejected lines are. --json has everything.
+ */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +46,7 @@ const cli_command cli_init = {
 
 /* ---- import ---- */
 
+/* Steps that removed nothing are left out; the JSON has them. */
 static void show_cleaning(const json_t *steps)
 {
     size_t i;
@@ -68,8 +74,9 @@ static void show_import(const json_t *report)
 /* "train=F,valid=F,test=F" into three texts inside `copy`. */
 static bool split_files(char *copy, kua_import_options *o)
 {
+    assert(copy && o);
     for (char *part = copy, *next; part; part = next) {
-        next = strchr(part, ',');
+        next = strchr(part, ','); /* a file's name cannot hold a comma here */
         if (next) *next++ = 0;
         if (!strncmp(part, "train=", 6))
             o->train = part + 6;
@@ -146,7 +153,7 @@ const cli_command cli_import = {
 
 static void show_domains(const json_t *domains)
 {
-    enum { COLUMNS = 7, ROOM = 512 };
+    enum { COLUMNS = 7, ROOM = 512 }; /* more domains than that are for --json */
     static const char *const header[COLUMNS] = {"domain",   "items", "users", "events",
                                                 "sparsity", "first", "last"};
     static char text[ROOM][COLUMNS][48];

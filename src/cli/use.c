@@ -1,4 +1,13 @@
-/* use.c - the commands that use models: eval, recommend, similar, report. */
+/* use.c - the commands that use models: eval, recommend, similar, report.
+ *
+ * Answers are short lists: they are read into arrays of a fixed size (HITS_MAX), which bounds -n. A
+ * hit's texts belong to the workspace, which is therefore closed after printing.
+ *
+ *     eval        the library's table, of which a terminal gets five columns and --json all
+ *     recommend   a list; with --history also what was bought before and, as of a past day, after:
+ *                 a star marks what the user then did buy
+ */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +20,7 @@
 
 static void interval_text(const json_t *row, const char *metric, char *out, size_t room)
 {
+    assert(out && room > 0);
     const json_t *pair = json_object_get(json_object_get(row, "intervals"), metric);
     double value = cli_real(json_object_get(row, "metrics"), metric);
     snprintf(out, room, "%.4f [%.4f, %.4f]", value, json_number_value(json_array_get(pair, 0)),
@@ -107,6 +117,7 @@ const cli_command cli_eval = {
 
 static json_t *hits_json(const kua_hit *hits, size_t n)
 {
+    assert(hits || n == 0);
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f}", "item", hits[i].item, "name",
@@ -161,6 +172,7 @@ static void print_names(const char *title, const kua_hit *hits, size_t n, const 
 static int print_story(kua_workspace *ws, const kua_recommend_options *o, const char *domain,
                        const kua_hit *hits, size_t n, size_t room)
 {
+    assert(o && o->user && domain && room <= HISTORY_MAX);
     static kua_hit before[HISTORY_MAX], after[HITS_MAX];
     size_t n_before = 0, n_after = 0;
     kua_status st = kua_history(ws, o->user, domain, o->as_of, NULL, before, room, &n_before);
@@ -276,6 +288,7 @@ static void show_report(const json_t *report)
 /* The whole file as text, or NULL after a message. */
 static char *read_text(const char *path)
 {
+    assert(path);
     FILE *file = fopen(path, "rb");
     json_error_t error;
     json_t *json = file ? json_loadf(file, 0, &error) : NULL;
