@@ -104,7 +104,7 @@ double kua__repeat_share(const kua__cut *cut)
 
 /* ---- what may be chosen ---- */
 
-static const double weights[] = {0, 1, 2, 4, 8, 16, 32, 64, 128};
+static const double weights[] = {0, 1, 4, 16, 32, 64, 128, 256, 512, 1024};
 static const double half_lives[] = {30, 60, 120, 240, 1000}, powers[] = {0, 0.5, 1};
 
 /* One number's candidates: the list where it is to be chosen (< 0), else itself. */

@@ -58,7 +58,7 @@ static double largest(const char *key)
 /* What every recommender has; the numbers only where its settings know them. */
 static void again_parts(kua__simple *s, kua__parts *p)
 {
-    static const double weights[] = {0, .3, 1, 3, 10}, lives[] = {90, 180, 360};
+    static const double weights[] = {0, .3, 1, 3, 10, 30, 100}, lives[] = {90, 180, 360};
     static const double powers[] = {0, .5, 1};
     kua__again *a = &s->again;
     bool clock = s->clock, repeats = s->repeats;
@@ -66,7 +66,7 @@ static void again_parts(kua__simple *s, kua__parts *p)
     kua__parts_array(p, "again.popularity", KUA__F32, (void **)&a->popularity, &a->n_popularity);
     if (!json_object_get(s->rec.settings, "again")) return;
     kua__tunable *of_again[] = {
-        kua__parts_tunable(p, "again", &a->weight, repeats ? 1 : 0, weights, repeats ? 5 : 0),
+        kua__parts_tunable(p, "again", &a->weight, repeats ? 1 : 0, weights, repeats ? 7 : 0),
         kua__parts_tunable(p, "again_half_life", &a->half_life, clock ? 180 : 0, lives,
                            clock && repeats ? 3 : 0),
         kua__parts_tunable(p, "again_decay", &a->decay, 1, NULL, 0),
