@@ -38,6 +38,32 @@ static int list_kinds(const cli_args *args, kua_status (*list)(char **))
     return cli_report(args, st, text, show_kinds);
 }
 
+/* "key value" of every number; curves, and settings within settings, are left to --json. */
+static void show_numbers(const json_t *object)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (json_is_number(value)) printf("  %s %.4g", key, json_number_value(value));
+    }
+}
+
+/* What a fit found out, in two lines. */
+static void show_facts(const json_t *seed)
+{
+    const json_t *facts = json_object_get(seed, "facts");
+    printf("  seed %.0f:", cli_real(seed, "seed"));
+    show_numbers(facts);
+    printf("\n");
+    const json_t *mixed = json_object_get(facts, "partners");
+    const json_t *shown = mixed ? mixed : json_object_get(facts, "chosen");
+    if (json_object_size(shown) == 0) return;
+    printf("    %s:", mixed ? "mixed in, weights" : "chosen on validation");
+    show_numbers(shown);
+    printf("\n");
+}
+
 static void show_model(const json_t *report)
 {
     char bytes[32];
@@ -49,12 +75,7 @@ static void show_model(const json_t *report)
     json_t *seed;
     json_array_foreach(json_object_get(report, "seeds"), i, seed)
     {
-        json_t *facts = json_deep_copy(json_object_get(seed, "facts"));
-        json_object_del(facts, "curve"); /* is for reports */
-        char *text = json_dumps(facts, JSON_COMPACT | JSON_REAL_PRECISION(5));
-        printf("  seed %.0f: %s\n", cli_real(seed, "seed"), text ? text : "");
-        free(text);
-        json_decref(facts);
+        show_facts(seed);
     }
 }
 
