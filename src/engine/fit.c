@@ -45,13 +45,7 @@ static kua_status fit_once(const kua__recipe *recipe, kua__world *world, const j
     world->checkpoint = recipe->checkpoint;
     if (recipe->strategy)
         return recipe->strategy->fit(world, recipe->source, settings, monitor, out);
-    KUA__TRY(kua__rec_create_from(recipe->ops, settings, out));
-    kua_status st = kua__rec_fit(*out, world, monitor);
-    if (st) {
-        kua__rec_free(*out);
-        *out = NULL;
-    }
-    return st;
+    return kua__rec_fitted(recipe->ops, settings, world, monitor, out);
 }
 
 /* Settings as given, with what the first fit chose over them. */

@@ -152,6 +152,18 @@ kua_status kua__rec_fit(kua__rec *rec, const kua__world *world, const kua_monito
     return rec->ops->fit(rec, world, monitor);
 }
 
+kua_status kua__rec_fitted(const kua__rec_ops *ops, const json_t *settings, const kua__world *world,
+                           const kua_monitor *monitor, kua__rec **out)
+{
+    KUA__TRY(kua__rec_create_from(ops, settings, out));
+    kua_status st = kua__rec_fit(*out, world, monitor);
+    if (st) {
+        kua__rec_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
 kua_status kua__rec_score(const kua__rec *rec, const kua__query *queries, size_t n, float *scores)
 {
     assert(rec->n_items && (n == 0 || (queries && scores)));

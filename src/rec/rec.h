@@ -106,6 +106,9 @@ kua_status kua__rec_create(const char *name, const json_t *settings, kua__rec **
 kua_status kua__rec_create_from(const kua__rec_ops *ops, const json_t *settings, kua__rec **out);
 kua_status kua__rec_fit(kua__rec *rec, const kua__world *world, const kua_monitor *monitor);
 kua_status kua__rec_score(const kua__rec *rec, const kua__query *queries, size_t n, float *scores);
+/* Both in one; *out is NULL on failure. */
+kua_status kua__rec_fitted(const kua__rec_ops *ops, const json_t *settings, const kua__world *world,
+                           const kua_monitor *monitor, kua__rec **out);
 void kua__rec_free(kua__rec *rec); /* NULL is allowed */
 
 /* The query of user u at a cut: history = the events before `cut.end[u]`. */

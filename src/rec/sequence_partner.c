@@ -96,8 +96,7 @@ static kua_status fit_one(const kua__rec_ops *ops, const json_t *given, const ku
 {
     json_t *settings = json_is_object(given) ? kua__json_copy(given) : json_object();
     kua_status st = settings ? switch_off(ops, settings) : kua__fail_nomem(1, "settings");
-    if (!st) st = kua__rec_create_from(ops, settings, out);
-    if (!st) st = kua__rec_fit(*out, world, monitor);
+    if (!st) st = kua__rec_fitted(ops, settings, world, monitor, out);
     json_decref(settings);
     return st;
 }

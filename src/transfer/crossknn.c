@@ -7,13 +7,7 @@ static kua_status fit(const kua__world *world, const kua__rec *source, const jso
                       const kua_monitor *monitor, kua__rec **out)
 {
     (void)source;
-    KUA__TRY(kua__rec_create_from(&kua__rec_crossknn, settings, out));
-    kua_status st = kua__rec_fit(*out, world, monitor);
-    if (st) {
-        kua__rec_free(*out);
-        *out = NULL;
-    }
-    return st;
+    return kua__rec_fitted(&kua__rec_crossknn, settings, world, monitor, out);
 }
 
 const kua__strategy kua__strategy_crossknn = {

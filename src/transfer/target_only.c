@@ -1,5 +1,6 @@
 /* target_only.c - no transfer: the sequence model fitted on the target alone, the row that every
  * strategy has to beat. */
+#include "rec/sequence.h"
 #include "transfer/strategies.h"
 
 static kua_status fit(const kua__world *world, const kua__rec *source, const json_t *settings,
@@ -8,13 +9,7 @@ static kua_status fit(const kua__world *world, const kua__rec *source, const jso
     (void)source;
     kua__world alone = *world;
     alone.n_sources = 0;
-    KUA__TRY(kua__rec_create("sequence", settings, out));
-    kua_status st = kua__rec_fit(*out, &alone, monitor);
-    if (st) {
-        kua__rec_free(*out);
-        *out = NULL;
-    }
-    return st;
+    return kua__rec_fitted(&kua__rec_sequence, settings, &alone, monitor, out);
 }
 
 const kua__strategy kua__strategy_target_only = {
