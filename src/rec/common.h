@@ -164,9 +164,11 @@ typedef struct kua__simple_kind {
     size_t bytes;
     kua__describe_fn describe;
     void (*init)(kua__rec *rec, const kua__world *world);
+    /* (may be NULL) sees that the arrays fit together, and makes what follows from them. */
+    kua_status (*check)(kua__rec *rec, const kua__world *world, const char *folder);
 } kua__simple_kind;
 
-/* The arrays are mapped, not read. The caller checks that they fit together. */
+/* The arrays are mapped, not read. */
 kua_status kua__simple_load(const kua__simple_kind *kind, const char *folder,
                             const kua__world *world, kua__rec **out);
 

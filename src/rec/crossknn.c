@@ -148,11 +148,12 @@ static kua_status save(const kua__rec *rec, const char *folder)
     return kua__simple_save(rec, folder, describe);
 }
 
-static kua_status check(crossknn *c, const kua__world *world, const char *folder)
+static kua_status check(kua__rec *rec, const kua__world *world, const char *folder)
 {
+    crossknn *c = (crossknn *)rec;
     for (size_t i = 0; i <= c->n_sources; i++) {
-        size_t n_from = i ? world->sources[i - 1].cut.log->n_items : c->base.rec.n_items;
-        KUA__TRY(kua__neighbours_check(&c->near[i], n_from, c->base.rec.n_items, folder));
+        size_t n_from = i ? world->sources[i - 1].cut.log->n_items : rec->n_items;
+        KUA__TRY(kua__neighbours_check(&c->near[i], n_from, rec->n_items, folder));
     }
     return KUA_OK;
 }
@@ -165,14 +166,9 @@ static void count_sources(kua__rec *rec, const kua__world *world)
 
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    const kua__simple_kind kind = {&kua__rec_crossknn, sizeof(crossknn), describe, count_sources};
-    KUA__TRY(kua__simple_load(&kind, folder, world, out));
-    kua_status st = check((crossknn *)*out, world, folder);
-    if (st) {
-        release(*out);
-        *out = NULL;
-    }
-    return st;
+    const kua__simple_kind kind = {&kua__rec_crossknn, sizeof(crossknn), describe, count_sources,
+                                   check};
+    return kua__simple_load(&kind, folder, world, out);
 }
 
 const kua__rec_ops kua__rec_crossknn = {

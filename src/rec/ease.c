@@ -252,20 +252,20 @@ static kua_status save(const kua__rec *rec, const char *folder)
     return kua__simple_save(rec, folder, describe);
 }
 
-static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
+static kua_status check(kua__rec *rec, const kua__world *world, const char *folder)
 {
-    const kua__simple_kind kind = {&kua__rec_ease, sizeof(ease), describe, NULL};
-    KUA__TRY(kua__simple_load(&kind, folder, world, out));
-    ease *e = (ease *)*out;
+    ease *e = (ease *)rec;
+    (void)world;
     kua_status st = e->n_b == e->n * e->n
                         ? find_places(e)
                         : kua__fail(KUA_FORMAT, "%zu weights for %zu items", e->n_b, e->n);
-    if (st) {
-        st = kua__fail_prefix(st, "%s", folder);
-        release(*out);
-        *out = NULL;
-    }
-    return st;
+    return st ? kua__fail_prefix(st, "%s", folder) : KUA_OK;
+}
+
+static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
+{
+    const kua__simple_kind kind = {&kua__rec_ease, sizeof(ease), describe, NULL, check};
+    return kua__simple_load(&kind, folder, world, out);
 }
 
 const kua__rec_ops kua__rec_ease = {

@@ -107,17 +107,17 @@ static kua_status save(const kua__rec *rec, const char *folder)
     return kua__simple_save(rec, folder, describe);
 }
 
+static kua_status check(kua__rec *rec, const kua__world *world, const char *folder)
+{
+    itemknn *k = (itemknn *)rec;
+    (void)world;
+    return kua__neighbours_check(&k->near, rec->n_items, rec->n_items, folder);
+}
+
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    const kua__simple_kind kind = {&kua__rec_itemknn, sizeof(itemknn), describe, NULL};
-    KUA__TRY(kua__simple_load(&kind, folder, world, out));
-    itemknn *k = (itemknn *)*out;
-    kua_status st = kua__neighbours_check(&k->near, (*out)->n_items, (*out)->n_items, folder);
-    if (st) {
-        release(*out);
-        *out = NULL;
-    }
-    return st;
+    const kua__simple_kind kind = {&kua__rec_itemknn, sizeof(itemknn), describe, NULL, check};
+    return kua__simple_load(&kind, folder, world, out);
 }
 
 const kua__rec_ops kua__rec_itemknn = {

@@ -85,17 +85,18 @@ static kua_status save(const kua__rec *rec, const char *folder)
     return kua__simple_save(rec, folder, describe);
 }
 
+static kua_status check(kua__rec *rec, const kua__world *world, const char *folder)
+{
+    const popularity *p = (const popularity *)rec;
+    (void)world;
+    if (p->n == rec->n_items) return KUA_OK;
+    return kua__fail(KUA_FORMAT, "%s: %zu scores for %zu items", folder, p->n, rec->n_items);
+}
+
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    const kua__simple_kind kind = {&kua__rec_popularity, sizeof(popularity), describe, NULL};
-    KUA__TRY(kua__simple_load(&kind, folder, world, out));
-    const popularity *p = (const popularity *)*out;
-    if (p->n == (*out)->n_items) return KUA_OK;
-    kua_status st =
-        kua__fail(KUA_FORMAT, "%s: %zu scores for %zu items", folder, p->n, (*out)->n_items);
-    release(*out);
-    *out = NULL;
-    return st;
+    const kua__simple_kind kind = {&kua__rec_popularity, sizeof(popularity), describe, NULL, check};
+    return kua__simple_load(&kind, folder, world, out);
 }
 
 const kua__rec_ops kua__rec_popularity = {

@@ -68,7 +68,7 @@ static kua_status save(const kua__rec *rec, const char *folder)
 
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    const kua__simple_kind kind = {&kua__rec_repeat, sizeof(repeat), describe, NULL};
+    const kua__simple_kind kind = {&kua__rec_repeat, sizeof(repeat), describe, NULL, NULL};
     return kua__simple_load(&kind, folder, world, out);
 }
 

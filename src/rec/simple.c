@@ -319,6 +319,7 @@ kua_status kua__simple_load(const kua__simple_kind *kind, const char *folder,
     char *tensors = kua__path_join(folder, "model.safetensors");
     kua_status st = json && tensors ? KUA_OK : kua__fail_nomem(strlen(folder), "a path");
     if (!st) st = load(kind, json, tensors, world, out);
+    if (!st && kind->check) st = kind->check(*out, world, folder);
     kua__free(json);
     kua__free(tensors);
     if (st && *out) {

@@ -122,18 +122,20 @@ static kua_status save(const kua__rec *rec, const char *folder)
     return kua__simple_save(rec, folder, describe);
 }
 
-static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
+static kua_status check(kua__rec *rec, const kua__world *world, const char *folder)
 {
-    const kua__simple_kind kind = {&kua__rec_textknn, sizeof(textknn), describe, NULL};
-    KUA__TRY(kua__simple_load(&kind, folder, world, out));
-    textknn *t = (textknn *)*out;
-    size_t n = (*out)->n_items;
+    textknn *t = (textknn *)rec;
+    size_t n = rec->n_items;
+    (void)world;
     t->k = n ? t->n_z / n : 0;
     if (t->k * n == t->n_z) return KUA_OK;
-    kua_status st = kua__fail(KUA_FORMAT, "%s: %zu numbers for %zu items", folder, t->n_z, n);
-    release(*out);
-    *out = NULL;
-    return st;
+    return kua__fail(KUA_FORMAT, "%s: %zu numbers for %zu items", folder, t->n_z, n);
+}
+
+static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
+{
+    const kua__simple_kind kind = {&kua__rec_textknn, sizeof(textknn), describe, NULL, check};
+    return kua__simple_load(&kind, folder, world, out);
 }
 
 const kua__rec_ops kua__rec_textknn = {

@@ -216,26 +216,21 @@ static kua_status save(const kua__rec *rec, const char *folder)
     return kua__simple_save(rec, folder, describe);
 }
 
-static kua_status check(userknn *k, const char *folder)
+static kua_status check(kua__rec *rec, const kua__world *world, const char *folder)
 {
+    userknn *k = (userknn *)rec;
     k->users.n_rows = k->n_users = k->n_at - 1;
-    k->users.n_cols = k->base.rec.n_items;
+    k->users.n_cols = rec->n_items;
     if (k->n_at == 0 || k->n_days != k->users.n)
         return kua__fail(KUA_FORMAT, "%s: %zu ages for %zu pairs", folder, k->n_days, k->users.n);
-    return kua__pairs_check(&k->users, k->n_at, folder);
+    KUA__TRY(kua__pairs_check(&k->users, k->n_at, folder));
+    return make(rec, world, NULL);
 }
 
 static kua_status load(const char *folder, const kua__world *world, kua__rec **out)
 {
-    const kua__simple_kind kind = {&kua__rec_userknn, sizeof(userknn), describe, NULL};
-    KUA__TRY(kua__simple_load(&kind, folder, world, out));
-    kua_status st = check((userknn *)*out, folder);
-    if (!st) st = make(*out, world, NULL);
-    if (st) {
-        release(*out);
-        *out = NULL;
-    }
-    return st;
+    const kua__simple_kind kind = {&kua__rec_userknn, sizeof(userknn), describe, NULL, check};
+    return kua__simple_load(&kind, folder, world, out);
 }
 
 const kua__rec_ops kua__rec_userknn = {
