@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "rec/common.h"
+#include "tensor/kernels.h"
 
 enum { PRIOR = 5 };
 
@@ -49,9 +50,7 @@ kua_status kua__again_learn(kua__again *a, const kua__pairs *users)
 /* 1 / the largest score; 0 where no score is above 0, and then all scores count as 0. */
 static float scale_of(const float *scores, size_t n)
 {
-    float top = 0;
-    for (size_t i = 0; i < n; i++)
-        top = scores[i] > top ? scores[i] : top;
+    float top = n ? kua__kernels_get()->max(scores, n) : 0;
     return top > 1e-20F ? 1 / top : 0;
 }
 
@@ -59,9 +58,9 @@ kua_status kua__again_finish(const kua__again *a, const kua__query *query, kua__
                              float *scores)
 {
     size_t n = a->n_popularity;
-    float scale = scale_of(scores, n);
-    for (size_t i = 0; i < n; i++)
-        scores[i] = scores[i] * scale + a->popularity[i];
+    const kua__kernels *k = kua__kernels_get();
+    k->scale(scores, scores, scale_of(scores, n), n);
+    k->add(scores, scores, a->popularity, n);
     if (a->weight <= 0) return KUA_OK;
     kua__weighing weighing = {a->half_life, a->decay, 1};
     KUA__TRY(kua__bag_fill(bag, &query->target, &weighing, query->now, n));

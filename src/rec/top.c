@@ -1,39 +1,20 @@
-/* top.c - the ten best items of a row of scores: most blocks of scores hold none of them, and are
- * passed over with one comparison of LANES numbers. */
+/* top.c - the ten best items of a row of scores: most scores are below the tenth of those before
+ * them, and are passed over many at a time. */
 #include "rec/top.h"
 
 #include <assert.h>
 #include <float.h>
 #include <math.h>
-#include <string.h>
 
-enum { LANES = 16 };
-
-typedef float lanes_f __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
-typedef int32_t lanes_i __attribute__((vector_size(LANES * sizeof(int32_t))));
-
-/* The first place from i on, in steps of LANES, whose block may hold a score above bar. */
-static size_t skip_low(const float *scores, size_t i, size_t n, float bar)
-{
-    for (; i + LANES <= n; i += LANES) {
-        lanes_i above = *(const lanes_f *)(scores + i) > bar;
-        uint64_t word[LANES / 2], any = 0;
-        memcpy(word, &above, sizeof(word));
-        for (int k = 0; k < LANES / 2; k++)
-            any |= word[k];
-        if (any) break;
-    }
-    return i;
-}
+#include "tensor/kernels.h"
 
 void kua__top_fill(kua__top *top, const float *scores, size_t n)
 {
+    const kua__kernels *k = kua__kernels_get();
     float bar = -FLT_MAX;
     top->n = 0;
-    for (size_t i = 0; (i = skip_low(scores, i, n, bar)) < n;) {
-        for (size_t end = KUA__MIN(i + LANES, n); i < end; i++) {
-            if (scores[i] > bar) kua__top_add(top, (uint32_t)i, scores[i]);
-        }
+    for (size_t i = 0; (i += k->above(scores + i, bar, n - i)) < n; i++) {
+        kua__top_add(top, (uint32_t)i, scores[i]);
         if (top->n == KUA__TOP) bar = top->score[KUA__TOP - 1];
     }
 }

@@ -53,6 +53,8 @@ typedef struct kua__kernels {
     float (*sum)(const float *x, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
     float (*max)(const float *x, size_t n); /* n >= 1 */
+    /* the first place whose x is more than bar; n: none */
+    size_t (*above)(const float *x, float bar, size_t n);
 
     /* activations; backward: dx = or += dy * derivative, from x (gelu, silu) or from y (the others)
      */

@@ -50,6 +50,11 @@ static inline vf vf_only_first(vf v, size_t n)
     return _mm512_maskz_mov_ps(first_lanes(n), v);
 }
 
+static inline bool vf_any_less(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ) != 0;
+}
+
 static inline vf vf_where_less(vf a, vf b, vf yes, vf no)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);

@@ -90,6 +90,14 @@ static float k_max(const float *x, size_t n)
     return best;
 }
 
+static size_t k_above(const float *x, float bar, size_t n)
+{
+    size_t i = 0;
+    while (i < n && !(x[i] > bar))
+        i++;
+    return i;
+}
+
 /* ---- activations ---- */
 
 static inline float normal_cdf(float x)

@@ -173,14 +173,32 @@ static float k_max(const float *x, size_t n)
     float best = x[0];
     size_t i = 0;
     if (n >= W) {
-        vf most = vf_load(x + n - W); /* the tail, overlapping */
-        for (; i + W <= n; i += W)
+        vf most = vf_load(x + n - W), more = most; /* the tail, overlapping */
+        for (; i + 2 * W <= n; i += 2 * W) {
             most = vf_max(most, vf_load(x + i));
-        return vf_largest(most);
+            more = vf_max(more, vf_load(x + i + W));
+        }
+        if (i + W <= n) most = vf_max(most, vf_load(x + i));
+        return vf_largest(vf_max(most, more));
     }
     for (; i < n; i++)
         best = x[i] > best ? x[i] : best;
     return best;
+}
+
+static size_t k_above(const float *x, float bar, size_t n)
+{
+    size_t i = 0;
+    vf low = vf_set(bar);
+    /* Four vectors at a time, by the largest of each lane. */
+    for (; i + 4 * W <= n; i += 4 * W) {
+        vf a = vf_max(vf_load(x + i), low), b = vf_max(vf_load(x + i + W), low);
+        vf c = vf_max(vf_load(x + i + 2 * W), a), d = vf_max(vf_load(x + i + 3 * W), b);
+        if (vf_any_less(low, vf_max(c, d))) break;
+    }
+    while (i < n && !(x[i] > bar))
+        i++;
+    return i;
 }
 
 /* ---- activations ---- */

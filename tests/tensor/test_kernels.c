@@ -82,6 +82,9 @@ static void reductions(void)
     CHECK(1e-5, 1e-4, r->x[0][0] = k->sum(in->x[1] + o, n));
     CHECK(1e-5, 1e-2, r->x[0][0] = k->dot(in->x[1] + o, in->x[2], n));
     CHECK(0, 0, r->x[0][0] = n ? k->max(in->x[1] + o, n) : 0);
+    for (float bar = -2; bar <= 6;
+         bar += 1) /* of a sample that is mostly near 0: all, some, none */
+        CHECK(0, 0, r->x[0][0] = (float)k->above(in->x[1] + o, bar, n));
 }
 
 static void activations(void)
