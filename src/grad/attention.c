@@ -13,6 +13,10 @@
  *     share = softmax(q k^T / sqrt(width))     over the keys that a query may see
  *     y     = share v
  *
+ * Where keys and values have fewer heads than queries ("grouped-query attention", Ainslie et al.,
+ * 2023), `group` query heads in a row read one head of keys: then the unit is a head of keys with
+ * all its query heads, so that no two threads add to one gradient of a key.
+ *
  * Histories of shops are short (median 5 to 9 events): below SHORT tokens rows are multiplied by
  * the dot and axpy kernels, which skip what a causal mask hides; above by matrix products.
  *
@@ -43,30 +47,35 @@ typedef struct attention {
     stream q, k, v;
     kua__var *y;
     kua__ragged seq;
-    size_t heads, width; /* of a head */
+    size_t heads, width; /* heads of keys and values; columns of a head */
+    size_t group;        /* query heads that read one head of keys */
     bool causal;
     size_t longest;
     float *scratch;      /* [threads, 2, longest, longest] */
     _Atomic bool failed; /* a matrix product ran out of memory */
 } attention;
 
-/* One head of one sequence. */
+/* One query head of one sequence. */
 typedef struct unit {
     attention *op;
-    size_t n, row, col; /* tokens, first row, first column in y */
+    size_t n, row;      /* tokens, first row */
+    size_t col, kv_col; /* first column of the head in q and y, in k and v */
+    bool first;         /* of the query heads that share these keys */
     float scale;
     float *share, *dshare; /* [n, n] */
 } unit;
 
-static const float *row_of(const unit *u, const stream *s, size_t i)
+/* Where the unit's first row of a stream begins. */
+static size_t place_of(const unit *u, const stream *s)
 {
-    assert(i < u->n && s->first_col + u->col + u->op->width <= s->x->cols);
-    return s->x->value + (u->row + i) * s->x->cols + s->first_col + u->col;
+    size_t col = s == &u->op->q ? u->col : u->kv_col;
+    assert(s->first_col + col + u->op->width <= s->x->cols);
+    return u->row * s->x->cols + s->first_col + col;
 }
 
-static float *grad_row(const unit *u, const stream *s, size_t i)
+static const float *rows_of(const unit *u, const stream *s)
 {
-    return s->grad + (u->row + i) * s->x->cols + s->first_col + u->col;
+    return s->x->value + place_of(u, s);
 }
 
 static float *y_row(const unit *u, float *base, size_t i)
@@ -128,7 +137,7 @@ static void compute_shares(const unit *u)
 {
     const attention *op = u->op;
     size_t n = u->n;
-    dots(u, row_of(u, &op->q, 0), op->q.x->cols, row_of(u, &op->k, 0), op->k.x->cols, u->scale,
+    dots(u, rows_of(u, &op->q), op->q.x->cols, rows_of(u, &op->k), op->k.x->cols, u->scale,
          u->share);
     for (size_t i = 0; i < n; i++) {
         float *row = u->share + i * n;
@@ -149,15 +158,15 @@ static void forward_unit(const unit *u)
     float *y = y_row(u, op->y->value, 0);
     compute_shares(u);
     clear_rows(y, op->y->cols, u->n, op->width);
-    mix(u, u->share, false, row_of(u, &op->v, 0), op->v.x->cols, 1, y, op->y->cols);
+    mix(u, u->share, false, rows_of(u, &op->v), op->v.x->cols, 1, y, op->y->cols);
 }
 
 /* The part of a stream's gradient that belongs to this unit, ready to be added to. */
 static float *open_grad(const unit *u, const stream *s)
 {
     if (!s->grad) return NULL;
-    float *grad = grad_row(u, s, 0);
-    if (!s->add) clear_rows(grad, s->x->cols, u->n, u->op->width);
+    float *grad = s->grad + place_of(u, s);
+    if (!s->add && (s == &u->op->q || u->first)) clear_rows(grad, s->x->cols, u->n, u->op->width);
     return grad;
 }
 
@@ -172,7 +181,7 @@ static void backward_unit(const unit *u)
     float *dv = open_grad(u, &op->v);
     if (dv) mix(u, u->share, true, dy, y_stride, 1, dv, op->v.x->cols);
     if (!op->q.grad && !op->k.grad) return;
-    dots(u, dy, y_stride, row_of(u, &op->v, 0), op->v.x->cols, 1, u->dshare);
+    dots(u, dy, y_stride, rows_of(u, &op->v), op->v.x->cols, 1, u->dshare);
     for (size_t i = 0; i < n; i++) {
         float *row = u->dshare + i * n;
         kua__kernels_get()->softmax_back(row, u->share + i * n, row, seen(u, i), false);
@@ -180,9 +189,8 @@ static void backward_unit(const unit *u)
     }
     float *dq = open_grad(u, &op->q), *dk = open_grad(u, &op->k);
     if (dq)
-        mix(u, u->dshare, false, row_of(u, &op->k, 0), op->k.x->cols, u->scale, dq, op->q.x->cols);
-    if (dk)
-        mix(u, u->dshare, true, row_of(u, &op->q, 0), op->q.x->cols, u->scale, dk, op->k.x->cols);
+        mix(u, u->dshare, false, rows_of(u, &op->k), op->k.x->cols, u->scale, dq, op->q.x->cols);
+    if (dk) mix(u, u->dshare, true, rows_of(u, &op->q), op->q.x->cols, u->scale, dk, op->k.x->cols);
 }
 
 static void units_task(void *ctx, int thread, size_t first, size_t last)
@@ -194,14 +202,21 @@ static void units_task(void *ctx, int thread, size_t first, size_t last)
     for (size_t i = first; i < last; i++) {
         size_t s = i / op->heads, head = i % op->heads, row = op->seq.at[s];
         assert(s < op->seq.n);
-        unit u = {
-            op,    op->seq.at[s + 1] - row, row, head * op->width, 1.0f / sqrtf((float)op->width),
-            share, share + square};
-        if (u.n == 0) continue;
-        if (op->y->grad)
-            backward_unit(&u);
-        else
-            forward_unit(&u);
+        unit u = {.op = op,
+                  .n = op->seq.at[s + 1] - row,
+                  .row = row,
+                  .kv_col = head * op->width,
+                  .scale = 1.0f / sqrtf((float)op->width),
+                  .share = share,
+                  .dshare = share + square};
+        for (size_t g = 0; u.n && g < op->group; g++) {
+            u.first = g == 0;
+            u.col = (head * op->group + g) * op->width;
+            if (op->y->grad)
+                backward_unit(&u);
+            else
+                forward_unit(&u);
+        }
     }
 }
 
@@ -231,17 +246,19 @@ static void attention_back(kua__tape *t, void *ctx)
     run_units(t, op);
 }
 
+/* cols: of y; op.heads and op.group are given. */
 static kua__var *attend(kua__tape *t, attention op, size_t cols)
 {
-    if (op.heads == 0 || cols % op.heads)
+    size_t heads = op.heads * op.group;
+    if (heads == 0 || cols % heads)
         return kua__tape_fail(t, KUA_SHAPE, "attention: %zu columns do not divide into %zu heads",
-                              cols, op.heads);
+                              cols, heads);
     if (!kua__ragged_check(t, "attention", op.q.x, op.seq)) return NULL;
     for (size_t i = 0; i < op.seq.n; i++) {
         size_t n = op.seq.at[i + 1] - op.seq.at[i];
         op.longest = KUA__MAX(op.longest, n);
     }
-    op.width = cols / op.heads;
+    op.width = cols / heads;
     bool wants = op.q.x->wants || op.k.x->wants || op.v.x->wants;
     op.y = kua__tape_result(t, op.q.x->rows, cols, wants);
     if (!op.y) return NULL;
@@ -250,17 +267,33 @@ static kua__var *attend(kua__tape *t, attention op, size_t cols)
     return kua__tape_node(t, op.y, attention_back, &op, sizeof(op));
 }
 
-kua__var *kua__attention(kua__tape *t, kua__var *q, kua__var *k, kua__var *v, kua__ragged seq,
-                         size_t heads, bool causal)
+kua__var *kua__attention_grouped(kua__tape *t, kua__var *q, kua__var *k, kua__var *v,
+                                 kua__ragged seq, size_t heads, size_t kv_heads, bool causal)
 {
     if (!q || !k || !v) return NULL;
     assert(q != k && k != v && q != v);
-    if (q->rows != k->rows || q->cols != k->cols)
+    if (kv_heads == 0 || heads % kv_heads)
+        return kua__tape_fail(t, KUA_SHAPE, "attention: %zu heads do not share %zu heads of keys",
+                              heads, kv_heads);
+    size_t group = heads / kv_heads;
+    if (q->rows != k->rows || q->cols != group * k->cols)
         return kua__tape_fail_shapes(t, "attention", "q", q, "k", k);
-    if (q->rows != v->rows || q->cols != v->cols)
-        return kua__tape_fail_shapes(t, "attention", "q", q, "v", v);
-    attention op = {.q = {q}, .k = {k}, .v = {v}, .seq = seq, .heads = heads, .causal = causal};
+    if (k->rows != v->rows || k->cols != v->cols)
+        return kua__tape_fail_shapes(t, "attention", "k", k, "v", v);
+    attention op = {.q = {q},
+                    .k = {k},
+                    .v = {v},
+                    .seq = seq,
+                    .heads = kv_heads,
+                    .group = group,
+                    .causal = causal};
     return attend(t, op, q->cols);
+}
+
+kua__var *kua__attention(kua__tape *t, kua__var *q, kua__var *k, kua__var *v, kua__ragged seq,
+                         size_t heads, bool causal)
+{
+    return kua__attention_grouped(t, q, k, v, seq, heads, heads, causal);
 }
 
 kua__var *kua__self_attention(kua__tape *t, kua__var *qkv, kua__ragged seq, size_t heads,
@@ -276,6 +309,7 @@ kua__var *kua__self_attention(kua__tape *t, kua__var *qkv, kua__ragged seq, size
                     .v = {qkv, 2 * cols},
                     .seq = seq,
                     .heads = heads,
+                    .group = 1,
                     .causal = causal};
     return attend(t, op, cols);
 }

@@ -144,7 +144,8 @@ kua__var *kua__add_row(kua__tape *t, kua__var *x,
 kua__var *kua__mul_row(kua__tape *t, kua__var *x, kua__var *row);
 kua__var *kua__mul_col(kua__tape *t, kua__var *x, kua__var *col); /* col [rows,1] times each row */
 
-kua__var *kua__gelu(kua__tape *t, kua__var *x); /* x Phi(x), with erf */
+kua__var *kua__gelu(kua__tape *t, kua__var *x);      /* x Phi(x), with erf */
+kua__var *kua__gelu_tanh(kua__tape *t, kua__var *x); /* GPT-2's: with tanh in place of erf */
 kua__var *kua__relu(kua__tape *t, kua__var *x);
 kua__var *kua__sigmoid(kua__tape *t, kua__var *x);
 kua__var *kua__tanh(kua__tape *t, kua__var *x);
@@ -187,6 +188,15 @@ kua__var *kua__gru(kua__tape *t, kua__var *x, kua__ragged seq, kua__var *w, kua_
  * only. */
 kua__var *kua__attention(kua__tape *t, kua__var *q, kua__var *k, kua__var *v, kua__ragged seq,
                          size_t heads, bool causal);
+/* The same where `heads / kv_heads` query heads in a row share a head of keys and values: q
+ * [tokens,d], k and v [tokens, d kv_heads / heads]. */
+kua__var *kua__attention_grouped(kua__tape *t, kua__var *q, kua__var *k, kua__var *v,
+                                 kua__ragged seq, size_t heads, size_t kv_heads, bool causal);
+/* Each head's columns turned by angles that grow with the token's place in its sequence (Su et al.,
+ * "RoFormer", 2021): pair j of a head by place / theta^(2 j / width). A pair is columns j and j +
+ * width / 2, or 2 j and 2 j + 1 where `interleaved`. width: columns of a head; even. */
+kua__var *kua__rotary(kua__tape *t, kua__var *x, kua__ragged seq, size_t width, float theta,
+                      bool interleaved);
 /* The same for q, k, v side by side in one matrix [tokens,3d], as one linear layer gives them. */
 kua__var *kua__self_attention(kua__tape *t, kua__var *qkv, kua__ragged seq, size_t heads,
                               bool causal);
@@ -204,6 +214,9 @@ kua__var *kua__softmax_loss(kua__tape *t, kua__var *h, kua__var *w, const uint32
  * gradient and lives until reset. */
 kua__var *kua__softmax_loss_biased(kua__tape *t, kua__var *h, kua__var *w, const float *bias,
                                    const uint32_t *target);
+/* The same with a bias [1,m] that is trained. */
+kua__var *kua__softmax_loss_trained(kua__tape *t, kua__var *h, kua__var *w, kua__var *bias,
+                                    const uint32_t *target);
 
 /* Sampled softmax, for catalogues whose full table is too much for a step: a few items stand for
  * all. */
@@ -227,6 +240,15 @@ kua__var *kua__sampled_loss(kua__tape *t, kua__var *h, kua__var *w,
  * logits. */
 kua__var *kua__bce(kua__tape *t, kua__var *logits, const float *target);
 kua__var *kua__mse(kua__tape *t, kua__var *a, kua__var *b);
+
+/* y = part(t, x, ctx), of which only y is kept: the way back computes the part once more, with the
+ * same draws, and goes back through that (Chen et al., "Training deep nets with sublinear memory
+ * cost", 2016). ctx[bytes] is copied. The gradients are those of part(t, x, ctx) itself, bit for
+ * bit where x is no parameter. `part` may use parameters; other variables that it reads get no
+ * gradient from it. */
+typedef kua__var *(*kua__part_fn)(kua__tape *t, kua__var *x, const void *ctx);
+kua__var *kua__recompute(kua__tape *t, kua__var *x, kua__part_fn part, const void *ctx,
+                         size_t bytes);
 
 kua__var *kua__reverse_grad(kua__tape *t, kua__var *x,
                             float lambda); /* x forward, -lambda times backward */

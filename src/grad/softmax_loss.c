@@ -16,6 +16,10 @@
  * (tensor/softmax_bf16.h), which keeps the logits in registers; else, or where it gives up, the
  * products are kua__product's, and softmax and sums are f32.
  *
+ * A bias that is trained needs the sum of the shares of each item, which the one kernel does not
+ * keep: it takes the chunks. With a vocabulary's 30,000 rows a chunk is then 256 rows and more, as
+ * the table is read once a chunk.
+ *
  * Same bits for the same number of threads: rows are independent, and chunks are added in order.
  */
 #include "grad/apply.h"
@@ -28,6 +32,7 @@
 enum {
     CHUNK_FLOATS = 1 << 20, /* of logits: 4 MiB */
     CHUNK_ROWS_MIN = 16,
+    CHUNK_ROWS_MIN_BIAS = 256,
     CHUNK_ROWS_MAX = 512
 };
 
@@ -36,7 +41,8 @@ typedef struct softmax_loss {
     const float *bias;      /* [w->rows]; NULL: none */
     const uint32_t *target; /* [h->rows] */
     size_t counted;         /* rows that have a target */
-    float *dh, *dw;         /* gradients for dy = 1; NULL: not wanted */
+    kua__var *b;            /* the same where it is trained */
+    float *dh, *dw, *db;    /* gradients for dy = 1; NULL: not wanted */
     double loss;            /* sum over the counted rows */
     /* the chunk under way */
     size_t first;
@@ -83,6 +89,7 @@ static void chunk(kua__tape *t, softmax_loss *op, size_t rows)
                      op->dh + op->first * d);
     if (op->dw)
         kua__product(t, true, false, m, d, rows, op->logits, m, part, d, op->first > 0, op->dw);
+    if (op->db) kua__sum_rows(op->db, op->logits, rows, m);
 }
 
 /* The gradient known since the forward pass, for the loss's own. */
@@ -99,6 +106,7 @@ static void softmax_loss_back(kua__tape *t, void *ctx)
     float dy = op->y->grad[0];
     add_scaled(t, op->h, op->dh, dy);
     add_scaled(t, op->w, op->dw, dy);
+    if (op->b) add_scaled(t, op->b, op->db, dy);
 }
 
 static bool check_targets(kua__tape *t, softmax_loss *op)
@@ -119,8 +127,13 @@ static bool check_targets(kua__tape *t, softmax_loss *op)
 static bool make_results(kua__tape *t, softmax_loss *op)
 {
     const kua__var *h = op->h, *w = op->w;
-    op->y = kua__tape_result(t, 1, 1, h->wants || w->wants);
+    bool b_wants = op->b && op->b->wants;
+    op->y = kua__tape_result(t, 1, 1, h->wants || w->wants || b_wants);
     if (!op->y) return false;
+    if (b_wants) {
+        if (!(op->db = kua__tape_floats(t, 1, w->rows))) return false;
+        memset(op->db, 0, w->rows * sizeof(*op->db));
+    }
     if (h->wants && !(op->dh = kua__tape_floats(t, h->rows, h->cols))) return false;
     return !w->wants || (op->dw = kua__tape_floats(t, w->rows, w->cols));
 }
@@ -140,7 +153,7 @@ static bool fused(kua__tape *t, softmax_loss *op)
                               .dh = op->dh,
                               .dw = op->dw};
     p.each = 1.0f / (float)op->counted;
-    if (!kua__tape_bf16(t) || !kua__softmax_bf16_fits(&p)) return false;
+    if (!kua__tape_bf16(t) || op->db || !kua__softmax_bf16_fits(&p)) return false;
     float *scratch = kua__tape_scratch(t, kua__softmax_bf16_scratch(&p));
     if (!scratch || !kua__softmax_bf16(&p, scratch)) return false;
     op->loss = p.loss;
@@ -151,7 +164,8 @@ static void in_chunks(kua__tape *t, softmax_loss *op)
 {
     assert(op->counted >= 1 && op->h->rows >= 1);
     size_t rows = CHUNK_FLOATS / KUA__MAX(op->w->rows, 1);
-    rows = KUA__MIN(KUA__MAX(rows, CHUNK_ROWS_MIN), CHUNK_ROWS_MAX);
+    size_t least = op->db ? CHUNK_ROWS_MIN_BIAS : CHUNK_ROWS_MIN;
+    rows = KUA__MIN(KUA__MAX(rows, least), CHUNK_ROWS_MAX);
     rows = KUA__MIN(rows, op->h->rows);
     op->row_loss = kua__tape_floats(t, rows, 1);
     op->logits = kua__tape_scratch(t, rows * op->w->rows);
@@ -160,13 +174,11 @@ static void in_chunks(kua__tape *t, softmax_loss *op)
         chunk(t, op, KUA__MIN(rows, op->h->rows - op->first));
 }
 
-kua__var *kua__softmax_loss_biased(kua__tape *t, kua__var *h, kua__var *w, const float *bias,
-                                   const uint32_t *target)
+static kua__var *loss_of(kua__tape *t, softmax_loss op)
 {
-    if (!h || !w) return NULL;
-    assert(target || h->rows == 0);
+    const kua__var *h = op.h, *w = op.w;
+    assert(op.target || h->rows == 0);
     if (h->cols != w->cols) return kua__tape_fail_shapes(t, "softmax_loss", "h", h, "w", w);
-    softmax_loss op = {.h = h, .w = w, .bias = bias, .target = target};
     if (!check_targets(t, &op)) return NULL;
     if (!make_results(t, &op)) return NULL;
     if (op.counted == 0) { /* nothing to learn: loss 0, gradients 0 */
@@ -177,6 +189,23 @@ kua__var *kua__softmax_loss_biased(kua__tape *t, kua__var *h, kua__var *w, const
     if (!fused(t, &op)) in_chunks(t, &op);
     op.y->value[0] = (float)(op.loss / (double)op.counted);
     return kua__tape_node(t, op.y, softmax_loss_back, &op, sizeof(op));
+}
+
+kua__var *kua__softmax_loss_biased(kua__tape *t, kua__var *h, kua__var *w, const float *bias,
+                                   const uint32_t *target)
+{
+    if (!h || !w) return NULL;
+    return loss_of(t, (softmax_loss){.h = h, .w = w, .bias = bias, .target = target});
+}
+
+kua__var *kua__softmax_loss_trained(kua__tape *t, kua__var *h, kua__var *w, kua__var *bias,
+                                    const uint32_t *target)
+{
+    if (!h || !w || !bias) return NULL;
+    if (bias->rows != 1 || bias->cols != w->rows)
+        return kua__tape_fail_shapes(t, "softmax_loss", "w", w, "bias", bias);
+    return loss_of(
+        t, (softmax_loss){.h = h, .w = w, .bias = bias->value, .b = bias, .target = target});
 }
 
 kua__var *kua__softmax_loss(kua__tape *t, kua__var *h, kua__var *w, const uint32_t *target)

@@ -52,6 +52,8 @@ struct kua__tape {
     size_t scratch_floats;
     uint64_t seed, step, draws;
     bool bf16, training;
+    bool forgetful;   /* results want no gradient, though draws are those of training */
+    kua__tape *inner; /* of parts that are computed twice; NULL: not used yet */
     kua_status status;
     char message[MESSAGE_MAX]; /* of status */
 };
@@ -73,6 +75,7 @@ kua_status kua__tape_create(const kua__tape_options *options, kua__tape **out)
 void kua__tape_free(kua__tape *t)
 {
     if (!t) return;
+    kua__tape_free(t->inner);
     kua__arena_release(&t->arena);
     kua__free(t);
 }
@@ -129,7 +132,7 @@ bool kua__tape_bf16(const kua__tape *t)
 
 size_t kua__tape_bytes(const kua__tape *t)
 {
-    return kua__arena_bytes(&t->arena);
+    return kua__arena_bytes(&t->arena) + (t->inner ? kua__tape_bytes(t->inner) : 0);
 }
 
 uint64_t kua__tape_stream(kua__tape *t)
@@ -222,12 +225,17 @@ float *kua__tape_scratch(kua__tape *t, size_t floats)
 
 /* ---- variables and nodes ---- */
 
+static bool wants_any(const kua__tape *t)
+{
+    return t->training && !t->forgetful;
+}
+
 kua__var *kua__tape_view(kua__tape *t, size_t rows, size_t cols, float *value, bool wants)
 {
     assert(t && (value || t->status || rows == 0 || cols == 0));
     kua__var *v = kua__tape_alloc(t, sizeof(*v));
     if (!v) return NULL;
-    *v = (kua__var){rows, cols, value, NULL, wants && t->training, NULL};
+    *v = (kua__var){rows, cols, value, NULL, wants && wants_any(t), NULL};
     return v;
 }
 
@@ -252,7 +260,7 @@ kua__var *kua__input_with_grad(kua__tape *t, size_t rows, size_t cols, const flo
 kua__var *kua__use(kua__tape *t, kua__param *param)
 {
     if (!param) return NULL;
-    bool wants = t->training && !param->frozen;
+    bool wants = wants_any(t) && !param->frozen;
     if (wants && !param->grad) {
         /* + 1: an empty one has a gradient too, so that NULL always means none yet. */
         param->grad = kua__calloc(param->rows * param->cols + 1, sizeof(float));
@@ -357,6 +365,16 @@ void kua__grad_pass(kua__tape *t, kua__var *x, kua__var *y)
     kua__add_to(x->grad, y->grad, n);
 }
 
+static void run_back(kua__tape *t)
+{
+    for (node *n = t->last; n && !t->status; n = n->before) {
+        if (!n->y->grad) continue; /* nothing that the loss depends on */
+        n->back(t, n->ctx);
+        grad_return(t, n->y);
+    }
+    t->last = NULL; /* a second pass over freed gradients would be wrong */
+}
+
 kua_status kua__tape_backward(kua__tape *t, kua__var *loss)
 {
     assert(t);
@@ -367,11 +385,72 @@ kua_status kua__tape_backward(kua__tape *t, kua__var *loss)
                          loss->cols);
     float *seed = kua__grad_zeroed(t, loss);
     if (seed) *seed += 1;
-    for (node *n = t->last; n && !t->status; n = n->before) {
-        if (!n->y->grad) continue; /* nothing that the loss depends on */
-        n->back(t, n->ctx);
-        grad_return(t, n->y);
-    }
-    t->last = NULL; /* a second pass over freed gradients would be wrong */
+    run_back(t);
     return kua__tape_status(t);
+}
+
+/* ---- parts that are computed twice ---- */
+
+typedef struct recomputed {
+    kua__var *x, *y;
+    kua__part_fn part;
+    void *ctx;
+    uint64_t draws;   /* of the step when the part began */
+    kua__var *inside; /* x on the inner tape */
+} recomputed;
+
+/* The part on the inner tape, with the draws that it has here. */
+static kua__var *run_part(kua__tape *t, recomputed *op, bool forgetful)
+{
+    kua__tape *in = t->inner;
+    kua__tape_reset(in);
+    in->seed = t->seed;
+    in->step = t->step;
+    in->draws = op->draws;
+    in->training = t->training;
+    in->forgetful = forgetful;
+    op->inside = kua__tape_view(in, op->x->rows, op->x->cols, op->x->value, op->x->wants);
+    kua__var *y = op->part(in, op->inside, op->ctx);
+    if (in->status) kua__tape_fail(t, in->status, "%s", in->message);
+    return t->status ? NULL : y;
+}
+
+static void recomputed_back(kua__tape *t, void *ctx)
+{
+    recomputed *op = ctx;
+    kua__tape *in = t->inner;
+    kua__var *y = run_part(t, op, false);
+    float *dy = y ? kua__grad_zeroed(in, y) : NULL;
+    if (!dy) return;
+    size_t n = op->x->rows * op->x->cols;
+    kua__add_to(dy, op->y->grad, y->rows * y->cols);
+    run_back(in);
+    if (in->status) kua__tape_fail(t, in->status, "%s", in->message);
+    bool add;
+    const float *from = op->inside->grad;
+    float *dx = from ? kua__grad(t, op->x, &add) : NULL;
+    if (dx) kua__apply_scale(dx, from, 1, n, add);
+}
+
+kua__var *kua__recompute(kua__tape *t, kua__var *x, kua__part_fn part, const void *ctx,
+                         size_t bytes)
+{
+    if (!x) return NULL;
+    assert(part && (ctx || bytes == 0));
+    if (!wants_any(t)) return part(t, x, ctx);
+    if (!t->inner) {
+        kua__tape_options o = {.chunk_bytes = t->arena.chunk_bytes, .bf16 = t->bf16};
+        kua_status st = kua__tape_create(&o, &t->inner);
+        if (st) return kua__tape_fail_status(t, st);
+    }
+    recomputed op = {.x = x, .part = part, .draws = t->draws};
+    op.ctx = kua__tape_copy(t, ctx, bytes);
+    const kua__var *once = op.ctx ? run_part(t, &op, true) : NULL;
+    if (!once) return NULL;
+    t->draws = t->inner->draws;
+    /* Whether a parameter in it is trained is not known here: the way back finds out. */
+    op.y = kua__tape_result(t, once->rows, once->cols, true);
+    if (!op.y) return NULL;
+    memcpy(op.y->value, once->value, once->rows * once->cols * sizeof(float));
+    return kua__tape_node(t, op.y, recomputed_back, &op, sizeof(op));
 }
