@@ -12,21 +12,22 @@ static void require(bool holds)
     if (!holds) abort();
 }
 
-static void require_sane_sizes(const kua__bert_config *c)
+static void require_sane_sizes(const kua__model_config *c)
 {
-    require(c->hidden >= 1 && c->hidden <= KUA__BERT_HIDDEN_MAX && c->hidden % c->heads == 0);
-    require(c->layers >= 1 && c->layers <= KUA__BERT_LAYERS_MAX);
-    require(c->inner >= 1 && c->inner <= KUA__BERT_INNER_MAX);
+    require(c->hidden >= 1 && c->hidden <= KUA__MODEL_HIDDEN_MAX && c->hidden % c->heads == 0);
+    require(c->layers >= 1 && c->layers <= KUA__MODEL_LAYERS_MAX);
+    require(c->inner >= 1 && c->inner <= KUA__MODEL_INNER_MAX);
     require(c->vocab >= 1 && c->vocab <= KUA_VOCAB_MAX && c->positions >= 1);
-    require(c->types >= 1 && c->types <= KUA__BERT_TYPES_MAX && c->epsilon >= 0 && c->epsilon <= 1);
+    require(c->types >= 1 && c->types <= KUA__MODEL_TYPES_MAX && c->epsilon >= 0 &&
+            c->epsilon <= 1);
 }
 
 static kua_status parse(int which, const char *text, size_t n)
 {
-    kua__bert_config config;
+    kua__model_config config;
     kua__pooling_config pooling = {.pooling = KUA_POOLING_MEAN};
     if (which == 0) {
-        kua_status st = kua__bert_config_parse("fuzz", text, n, &config);
+        kua_status st = kua__config_parse("fuzz", text, n, &config);
         if (!st) require_sane_sizes(&config);
         return st;
     }

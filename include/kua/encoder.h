@@ -49,7 +49,8 @@ typedef enum kua_pooling {
     KUA_POOLING_MODEL, /* what the model's folder says */
     KUA_POOLING_MEAN,
     KUA_POOLING_CLS,
-    KUA_POOLING_MAX
+    KUA_POOLING_MAX,
+    KUA_POOLING_LAST /* the last token: what a causal model knows of the whole text */
 } kua_pooling;
 
 typedef enum kua_unit { KUA_UNIT_MODEL, KUA_UNIT_YES, KUA_UNIT_NO } kua_unit;

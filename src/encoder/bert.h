@@ -28,7 +28,7 @@ typedef struct kua__bert_layer {
 } kua__bert_layer;
 
 typedef struct kua__bert {
-    kua__bert_config config;
+    kua__model_config config;
     kua__safetensors *file;
     const kua__tensor *word; /* [vocab, hidden], read from the mapped file */
     float *place;            /* [positions, hidden]: position vectors plus that of type 0 */
@@ -41,7 +41,7 @@ typedef struct kua__bert {
 } kua__bert;
 
 /* Reads FOLDER/model.safetensors. *bert is to be released after a failure too. */
-kua_status kua__bert_load(kua__bert *bert, const char *folder, const kua__bert_config *config,
+kua_status kua__bert_load(kua__bert *bert, const char *folder, const kua__model_config *config,
                           size_t max_tokens);
 void kua__bert_release(kua__bert *bert);
 size_t kua__bert_bytes(const kua__bert *bert);
@@ -73,7 +73,7 @@ typedef struct kua__bert_scratch {
 kua_status kua__bert_scratch_init(kua__bert_scratch *scratch, const kua__bert *bert, size_t rows,
                                   size_t longest);
 void kua__bert_scratch_release(kua__bert_scratch *scratch);
-size_t kua__bert_scratch_bytes(const kua__bert_config *config, size_t rows, size_t longest);
+size_t kua__bert_scratch_bytes(const kua__model_config *config, size_t rows, size_t longest);
 
 /* n texts one after another: the tokens of text i are id[i][0 .. length[i]). */
 typedef struct kua__bert_batch {

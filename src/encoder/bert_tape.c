@@ -55,7 +55,7 @@ static kua_status make_norm(const maker *m, const char *name, size_t n, kua__ber
     return make(m, name, "bias", 1, n, KUA__INIT_ZEROS, &pair->bias);
 }
 
-static kua_status make_block(const maker *m, const kua__bert_config *c, kua__bert_block *b)
+static kua_status make_block(const maker *m, const kua__model_config *c, kua__bert_block *b)
 {
     size_t h = c->hidden;
     KUA__TRY(make_product(m, "attention.self.qkv", 3 * h, h, &b->qkv));
@@ -67,7 +67,7 @@ static kua_status make_block(const maker *m, const kua__bert_config *c, kua__ber
 }
 
 kua_status kua__bert_params_create(kua__bert_params *bert, kua__params *params,
-                                   const kua__bert_config *config, kua__rng *rng)
+                                   const kua__model_config *config, kua__rng *rng)
 {
     assert(bert && params && config && rng);
     *bert = (kua__bert_params){.config = *config};
@@ -267,7 +267,7 @@ static kua__var *layer(kua__tape *t, const kua__bert_params *b, const kua__bert_
     y = kua__dropout(t, dense(t, y, &l->out), dropout);
     x = norm(t, kua__add(t, x, y), &l->after_attention, b->config.epsilon);
     y = dense(t, x, &l->up);
-    y = b->config.activation == KUA__BERT_GELU ? kua__gelu(t, y) : kua__relu(t, y);
+    y = b->config.activation == KUA__ACT_GELU ? kua__gelu(t, y) : kua__relu(t, y);
     y = kua__dropout(t, dense(t, y, &l->down), dropout);
     return norm(t, kua__add(t, x, y), &l->after_inner, b->config.epsilon);
 }

@@ -31,7 +31,7 @@ typedef struct kua__bert_block {
 
 /* Parameters belong to kua__params; this holds pointers to them. */
 typedef struct kua__bert_params {
-    kua__bert_config config;
+    kua__model_config config;
     kua__param *word, *place,
         *type; /* [vocab, hidden] sparse, [positions, hidden], [types, hidden] */
     kua__bert_pair first;
@@ -41,7 +41,7 @@ typedef struct kua__bert_params {
 /* Random as BERT's own start: normal with deviation .02, biases zero, gains one. *bert is to be
  * released after a failure too. */
 kua_status kua__bert_params_create(kua__bert_params *bert, kua__params *params,
-                                   const kua__bert_config *config, kua__rng *rng);
+                                   const kua__model_config *config, kua__rng *rng);
 void kua__bert_params_release(kua__bert_params *bert);
 /* From FOLDER/model.safetensors, and to a file of that kind in F32. */
 kua_status kua__bert_params_load(kua__bert_params *bert, const char *folder);

@@ -53,9 +53,9 @@ void kua__encoder_give(kua_encoder *e, kua__encoder_scratch *s)
 
 static kua_status check_options(const kua_encoder_options *o)
 {
-    if ((unsigned)o->pooling > KUA_POOLING_MAX)
+    if ((unsigned)o->pooling > KUA_POOLING_LAST)
         return kua__fail(KUA_INVALID, "encoder: pooling is %d, expected 0..%d", (int)o->pooling,
-                         KUA_POOLING_MAX);
+                         KUA_POOLING_LAST);
     if ((unsigned)o->unit > KUA_UNIT_NO)
         return kua__fail(KUA_INVALID, "encoder: unit is %d, expected 0..%d", (int)o->unit,
                          KUA_UNIT_NO);
@@ -89,7 +89,7 @@ static kua_status choose_max_tokens(kua_encoder *e, size_t option, size_t stated
 }
 
 /* Fewer tokens than rows is usual: tables are padded to round numbers. */
-static kua_status check_vocabulary(const kua_encoder *e, const kua__bert_config *c,
+static kua_status check_vocabulary(const kua_encoder *e, const kua__model_config *c,
                                    const char *folder)
 {
     size_t has = kua_tokenizer_describe(e->tokenizer).vocab_size;
@@ -101,15 +101,18 @@ static kua_status check_vocabulary(const kua_encoder *e, const kua__bert_config 
 
 static kua_status load(kua_encoder *e, const char *folder, const kua_encoder_options *o)
 {
-    kua__bert_config config;
+    kua__model_config config;
     kua__pooling_config pooling;
     KUA__TRY(check_options(o));
-    KUA__TRY(kua__bert_config_load(folder, &config));
+    KUA__TRY(kua__config_load(folder, &config));
+    if (config.family != KUA__FAMILY_BERT)
+        return kua__fail(KUA_FORMAT, "%s: family %s cannot be encoded with yet", folder,
+                         kua__family_name(config.family));
     KUA__TRY(kua__pooling_load(folder, &pooling));
     KUA__TRY(kua_tokenizer_load(folder, &e->tokenizer));
     KUA__TRY(check_vocabulary(e, &config, folder));
     KUA__TRY(choose_max_tokens(e, o->max_tokens, pooling.max_tokens, config.positions, folder));
-    e->pooling = o->pooling ? o->pooling : pooling.pooling;
+    e->pooling = o->pooling ? o->pooling : pooling.pooling ? pooling.pooling : KUA_POOLING_MEAN;
     e->unit = o->unit ? o->unit == KUA_UNIT_YES : pooling.unit;
     e->batch_tokens = o->batch_tokens ? o->batch_tokens : BATCH_TOKENS;
     e->rows = KUA__MAX(e->batch_tokens, e->max_tokens);
@@ -164,7 +167,7 @@ const kua_tokenizer *kua_encoder_tokenizer(const kua_encoder *encoder)
 kua_encoder_info kua_encoder_describe(const kua_encoder *encoder)
 {
     assert(encoder);
-    const kua__bert_config *c = &encoder->bert.config;
+    const kua__model_config *c = &encoder->bert.config;
     return (kua_encoder_info){
         .dim = c->hidden,
         .layers = c->layers,

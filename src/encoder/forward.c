@@ -25,7 +25,7 @@
 
 /* ---- scratch ---- */
 
-static size_t wide_cols(const kua__bert_config *c)
+static size_t wide_cols(const kua__model_config *c)
 {
     return KUA__MAX(4 * c->hidden, c->inner);
 }
@@ -36,13 +36,13 @@ static size_t aligned(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-static kua__attend_options attention_of(const kua__bert_config *c)
+static kua__attend_options attention_of(const kua__model_config *c)
 {
     size_t dim = c->hidden / c->heads;
     return (kua__attend_options){c->heads, dim, 1.0f / sqrtf((float)dim), 0, c->heads};
 }
 
-size_t kua__bert_scratch_bytes(const kua__bert_config *config, size_t rows, size_t longest)
+size_t kua__bert_scratch_bytes(const kua__model_config *config, size_t rows, size_t longest)
 {
     kua__attend_options a = attention_of(config);
     size_t room = kua__packed_rows(rows);
@@ -55,7 +55,7 @@ kua_status kua__bert_scratch_init(kua__bert_scratch *scratch, const kua__bert *b
                                   size_t longest)
 {
     assert(scratch && bert && rows >= longest && longest >= 1);
-    const kua__bert_config *c = &bert->config;
+    const kua__model_config *c = &bert->config;
     *scratch = (kua__bert_scratch){.rows = rows, .longest = longest};
     size_t bytes = kua__bert_scratch_bytes(c, rows, longest), room = kua__packed_rows(rows);
     if (!(scratch->block = kua__malloc(bytes)))
@@ -128,7 +128,7 @@ static void attend_parts(void *ctx, size_t first, size_t last)
 {
     assert(first < last && last <= ((const pass *)ctx)->n_crew);
     const pass *p = ctx;
-    const kua__bert_config *c = &p->bert->config;
+    const kua__model_config *c = &p->bert->config;
     kua__attend_options a = attention_of(c);
     kua__attend_fn attend = kua__attend_get(a.dim);
     a.first = first * c->heads / p->n_crew;

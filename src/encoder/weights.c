@@ -133,10 +133,9 @@ static kua_status read_layer(loader *l, int i)
                                       "attention.self.value"};
     static const char *const out[] = {"attention.output.dense"},
                              *const up[] = {"intermediate.dense"}, *const down[] = {"output.dense"};
-    const kua__bert_config *c = &l->bert->config;
+    const kua__model_config *c = &l->bert->config;
     kua__bert_layer *layer = &l->bert->layer[i];
-    kua__epilogue active =
-        c->activation == KUA__BERT_GELU ? KUA__EPILOGUE_GELU : KUA__EPILOGUE_RELU;
+    kua__epilogue active = c->activation == KUA__ACT_GELU ? KUA__EPILOGUE_GELU : KUA__EPILOGUE_RELU;
     KUA__TRY(read_product(l, i, qkv, 3, c->hidden, c->hidden, KUA__EPILOGUE_NONE, &layer->qkv));
     KUA__TRY(read_product(l, i, out, 1, c->hidden, c->hidden, KUA__EPILOGUE_ADD, &layer->out));
     KUA__TRY(read_product(l, i, up, 1, c->inner, c->hidden, active, &layer->up));
@@ -149,7 +148,7 @@ static kua_status read_layer(loader *l, int i)
 static kua_status check_shapes(const loader *l)
 {
     assert(l->bert->config.layers >= 1);
-    const kua__bert_config *c = &l->bert->config;
+    const kua__model_config *c = &l->bert->config;
     const kua__tensor *t = NULL;
     size_t h = c->hidden, up[2] = {c->inner, h}, last = c->layers - 1;
     KUA__TRY(kua__bert_tensor(&l->names, -1, word_name, 2, (size_t[]){c->vocab, h}, &t));
@@ -196,7 +195,7 @@ static kua_status read_all(loader *l)
     return KUA_OK;
 }
 
-kua_status kua__bert_load(kua__bert *bert, const char *folder, const kua__bert_config *config,
+kua_status kua__bert_load(kua__bert *bert, const char *folder, const kua__model_config *config,
                           size_t max_tokens)
 {
     assert(bert && folder && config);

@@ -43,12 +43,12 @@ static void read_texts(model *m)
 static void model_init(model *m, const char *name)
 {
     *m = (model){0};
-    kua__bert_config config;
+    kua__model_config config;
     kua__rng rng = kua__rng_make(3, 0);
     snprintf(m->folder, sizeof(m->folder), "%s/%s", test_data("encoder/data"), name);
     snprintf(m->path, sizeof(m->path), "%s/gradients.safetensors", m->folder);
     kua__params_init(&m->params);
-    assert_ok(kua__bert_config_load(m->folder, &config));
+    assert_ok(kua__config_load(m->folder, &config));
     assert_ok(kua__bert_params_create(&m->bert, &m->params, &config, &rng));
     assert_ok(kua__bert_params_load(&m->bert, m->folder));
     assert_ok(kua__tape_create(&(kua__tape_options){.chunk_bytes = 1 << 20}, &m->tape));
@@ -276,7 +276,7 @@ static void bad_texts_are_refused(void **state)
 static void every_allocation_fails_once(void **state)
 {
     (void)state;
-    kua__bert_config config = {8, 1, 2, 12, 20, 16, 2, 1e-12f, KUA__BERT_GELU};
+    kua__model_config config = {8, 1, 2, 12, 20, 16, 2, 1e-12f, KUA__ACT_GELU};
     uint32_t ids[5] = {1, 2, 3, 4, 5}, at[3] = {0, 2, 5};
     const char *path = test_temp_path("small.safetensors");
     kua_status st;

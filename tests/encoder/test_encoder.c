@@ -211,7 +211,7 @@ static void configs_that_do_not_fit(void **state)
         {CONFIG("24", "2", "3", "40", "9", "64"), "the tokenizer has"},
         {CONFIG("24", "2", "3", "40", "38", "1"), "max_position_embeddings is 1"},
         {CONFIG("24", "2", "3", "40", "38", "-5"), "max_position_embeddings"},
-        {"{\"model_type\":\"gpt2\"}", "model_type is \"gpt2\""},
+        {"{\"model_type\":\"t5\"}", "model_type is \"t5\""},
         {"[]", "not a JSON object"},
         {"{", "config.json"},
     };
@@ -252,13 +252,13 @@ static void small_settings_files(void **state)
 {
     (void)state;
     kua__pooling_config c = {0};
-    kua__bert_config b;
+    kua__model_config b;
 #define PARSE(fn, text, out) fn("f", text, sizeof(text) - 1, out)
     assert_ok(PARSE(kua__pooling_parse, "{\"pooling_mode_max_tokens\":true}", &c));
     assert_int_equal(c.pooling, KUA_POOLING_MAX);
     assert_fails(PARSE(kua__pooling_parse, "{}", &c), KUA_FORMAT, "no pooling mode");
-    assert_fails(PARSE(kua__pooling_parse, "{\"pooling_mode_lasttoken\":true}", &c), KUA_FORMAT,
-                 "lasttoken");
+    assert_fails(PARSE(kua__pooling_parse, "{\"pooling_mode_weightedmean_tokens\":true}", &c),
+                 KUA_FORMAT, "weightedmean");
     assert_fails(PARSE(kua__pooling_parse,
                        "{\"pooling_mode_cls_token\":true,\"pooling_mode_max_tokens\":true}", &c),
                  KUA_FORMAT, "both");
@@ -270,7 +270,7 @@ static void small_settings_files(void **state)
     assert_fails(PARSE(kua__modules_parse, "{}", &c), KUA_FORMAT, "array");
     assert_fails(PARSE(kua__sentence_parse, "{\"max_seq_length\":0}", &c), KUA_FORMAT,
                  "max_seq_length");
-    assert_fails(PARSE(kua__bert_config_parse,
+    assert_fails(PARSE(kua__config_parse,
                        "{\"model_type\":\"bert\",\"position_embedding_type\":\"relative_key\"}",
                        &b),
                  KUA_FORMAT, "relative_key");
