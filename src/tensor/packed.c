@@ -25,6 +25,7 @@
 
 #include "tensor/gemm.h"
 #include "tensor/kernels.h"
+#include "tensor/packed_low.h"
 
 enum { REFERENCE_ROWS = 256, SIDE_MAX = 1 << 24 };
 
@@ -36,6 +37,7 @@ typedef struct range {
 } range;
 
 struct kua__packed {
+    kua__low *low; /* of bf16 and int8, and then nothing else is set; NULL: f32, by oneDNN */
     size_t out, in, bytes;
     kua__epilogue epilogue;
     range whole, *part; /* [parts] NULL for one part */
@@ -58,6 +60,8 @@ struct kua__lane {
     size_t n;
     float *part; /* [part_room] the result of a part before it joins the rows of y */
     size_t part_room;
+    uint32_t *tile; /* [tile_room] rows of x as words, of products of bf16 and int8 */
+    size_t tile_room;
 };
 
 /* Held while oneDNN makes primitives. Its cache of them (2.6.3) compares keys that another thread
@@ -252,12 +256,32 @@ static kua_status pack(kua__packed *w, const kua__packed_options *o)
     return st ? failed(st, REFERENCE_ROWS, w->out, w->in) : KUA_OK;
 }
 
+/* The precision that is computed in: what has no kernel, or could overflow, becomes f32. */
+static kua__precision precision_of(const kua__packed_options *o)
+{
+    if (o->precision == KUA__PRECISION_F32 || o->in > KUA__LOW_IN_MAX) return KUA__PRECISION_F32;
+    return kua__low_of(o->precision, kua__kernels_get()->isa) ? o->precision : KUA__PRECISION_F32;
+}
+
+static kua_status create_low(const kua__packed_options *options, kua__packed **out)
+{
+    kua__packed *w = NULL;
+    KUA__TRY(KUA__NEW_ZEROED(&w, 1, "a packed matrix"));
+    kua_status st = kua__low_create(options, &w->low);
+    if (st)
+        kua__packed_free(w);
+    else
+        *out = w;
+    return st;
+}
+
 kua_status kua__packed_create(const kua__packed_options *options, kua__packed **out)
 {
     assert(options && options->weight && out && options->parts <= KUA__PACKED_PARTS_MAX);
     assert(options->in >= 1 && options->in <= SIDE_MAX);
     assert(options->out >= 1 && options->out <= SIDE_MAX);
     *out = NULL;
+    if (precision_of(options) != KUA__PRECISION_F32) return create_low(options, out);
     pthread_once(&engine_once, make_engine);
     if (!engine) return kua__fail(KUA_INTERNAL, "oneDNN has no engine for this processor");
     kua__dnnl_single_thread();
@@ -288,6 +312,7 @@ void kua__packed_free(kua__packed *packed)
     range_release(&packed->whole);
     for (size_t i = 0; packed->part && i < packed->parts; i++)
         range_release(&packed->part[i]);
+    kua__low_free(packed->low);
     kua__free(packed->part);
     kua__free(packed->block);
     kua__free(packed);
@@ -296,13 +321,13 @@ void kua__packed_free(kua__packed *packed)
 size_t kua__packed_bytes(const kua__packed *packed)
 {
     assert(packed);
-    return packed->bytes;
+    return packed->low ? packed->low->bytes : packed->bytes;
 }
 
 size_t kua__packed_parts(const kua__packed *packed)
 {
     assert(packed);
-    return packed->parts;
+    return packed->low ? packed->low->parts : packed->parts;
 }
 
 /* ---- plans ---- */
@@ -422,6 +447,7 @@ void kua__lane_free(kua__lane *lane)
     lane_clear(lane);
     dnnl_stream_destroy(lane->stream);
     kua__free(lane->part);
+    kua__free(lane->tile);
     kua__free(lane);
 }
 
@@ -451,11 +477,28 @@ static kua_status run_range(const kua__packed *w, const range *r, kua__epilogue 
     return st ? failed(st, rows, r->cols, w->in) : KUA_OK;
 }
 
+static kua_status run_low(const kua__low *low, kua__lane *lane, size_t first, size_t last,
+                          size_t rows, const float *x, float *y)
+{
+    size_t room = kua__low_scratch(low, rows);
+    if (room > lane->tile_room) {
+        uint32_t *tile = kua__alloc_array(room, sizeof(*tile));
+        if (!tile) return kua__fail_nomem(room * sizeof(*tile), "rows of a product");
+        kua__free(lane->tile);
+        lane->tile = tile;
+        lane->tile_room = room;
+    }
+    kua__low_product p = {low, first, last, rows, x, y, lane->tile};
+    kua__low_of(low->precision, kua__kernels_get()->isa)(&p);
+    return KUA_OK;
+}
+
 kua_status kua__packed_run(const kua__packed *packed, kua__lane *lane, size_t rows, const float *x,
                            float *y)
 {
     assert(packed && lane && (rows == 0 || (x && y)));
     if (rows == 0) return KUA_OK;
+    if (packed->low) return run_low(packed->low, lane, 0, packed->low->panels, rows, x, y);
     return run_range(packed, &packed->whole, packed->epilogue, lane, rows, x, y);
 }
 
@@ -475,8 +518,14 @@ static kua_status part_room(kua__lane *lane, size_t floats)
 kua_status kua__packed_run_part(const kua__packed *packed, kua__lane *lane, size_t part,
                                 size_t rows, const float *x, float *y)
 {
-    assert(packed && lane && part < packed->parts && (rows == 0 || (x && y)));
-    if (packed->parts == 1 || rows == 0) return kua__packed_run(packed, lane, rows, x, y);
+    assert(packed && lane && part < kua__packed_parts(packed) && (rows == 0 || (x && y)));
+    if (rows == 0) return KUA_OK;
+    if (packed->low) {
+        size_t first, last;
+        kua__low_part(packed->low, part, &first, &last);
+        return run_low(packed->low, lane, first, last, rows, x, y);
+    }
+    if (packed->parts == 1) return kua__packed_run(packed, lane, rows, x, y);
     const range *r = &packed->part[part];
     bool add = packed->epilogue == KUA__EPILOGUE_ADD;
     KUA__TRY(part_room(lane, rows * r->cols));

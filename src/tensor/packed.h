@@ -30,12 +30,20 @@ typedef enum kua__epilogue {
     KUA__EPILOGUE_ADD /* to what y holds */
 } kua__epilogue;
 
+/* Of the weights, and of x on its way into a product; x, y and the sums of bf16 are f32. */
+typedef enum kua__precision {
+    KUA__PRECISION_F32,
+    KUA__PRECISION_BF16, /* f32 where the processor has no bf16 */
+    KUA__PRECISION_INT8  /* a scale for each column of the weights and each row of x */
+} kua__precision;
+
 typedef struct kua__packed_options {
     size_t out, in;      /* 1 .. 2^24 each */
     const float *weight; /* [out,in] */
     const float *bias;   /* [out]; NULL: none */
     kua__epilogue epilogue;
     size_t parts; /* for kua__packed_run_part(): at most so many; 0: 1 */
+    kua__precision precision;
 } kua__packed_options;
 
 typedef struct kua__packed kua__packed;

@@ -14,8 +14,6 @@
  *   I2  tensors[] is in the order of the data; by_name holds its indices, sorted by name, for
  *       binary search.
  *   I3  names are the keys of `header`, which lives as long as the file.
- *
- * The converters read element by element through memcpy: offsets in a file need not be aligned.
  */
 #include "tensor/safetensors.h"
 
@@ -32,29 +30,8 @@ struct kua__safetensors {
     json_t *header;       /* owns the names */
     kua__tensor *tensors; /* [n] I2 */
     uint32_t *by_name;    /* [n] */
-    size_t n;
+    size_t n, bytes;
 };
-
-static const struct {
-    const char *name;
-    size_t size;
-} dtypes[KUA__DTYPE_COUNT] = {
-#define X(name, size) {#name, size},
-    KUA__DTYPE_MAP(X)
-#undef X
-};
-
-const char *kua__dtype_name(kua__dtype dtype)
-{
-    assert((unsigned)dtype < KUA__DTYPE_COUNT);
-    return dtypes[dtype].name;
-}
-
-size_t kua__dtype_size(kua__dtype dtype)
-{
-    assert((unsigned)dtype < KUA__DTYPE_COUNT);
-    return dtypes[dtype].size;
-}
 
 /* ---- the header ---- */
 
@@ -75,13 +52,13 @@ static kua_status read_dtype(entry *e)
 {
     const char *text = json_string_value(json_object_get(e->json, "dtype"));
     if (!text) return BAD(e, "%s", "dtype is missing or not a text");
-    for (int i = 0; i < KUA__DTYPE_COUNT; i++) {
-        if (kua__streq(text, dtypes[i].name)) {
-            e->out->dtype = (kua__dtype)i;
+    for (kua__dtype i = 0; i < KUA__DTYPE_COUNT; i++) {
+        if (kua__dtype_block(i) == 1 && kua__streq(text, kua__dtype_name(i))) {
+            e->out->dtype = i;
             return KUA_OK;
         }
     }
-    return BAD(e, "dtype is \"%.20s\", known are F32 F16 BF16 I8 U8 I32 I64", text);
+    return BAD(e, "dtype is \"%.20s\", known are F32 F16 BF16 I8 U8 I32 I64 BOOL", text);
 }
 
 static kua_status read_shape(entry *e)
@@ -93,17 +70,14 @@ static kua_status read_shape(entry *e)
     t->rank = json_array_size(shape);
     if (t->rank > KUA__RANK_MAX)
         return BAD(e, "shape has %zu dimensions, the limit is %d", t->rank, KUA__RANK_MAX);
-    t->count = 1;
-    bool overflow = false;
     for (size_t i = 0; i < t->rank; i++) {
         const json_t *d = json_array_get(shape, i);
         int64_t n = json_is_integer(d) ? json_integer_value(d) : -1;
         if (n < 0) return BAD(e, "dimension %zu of the shape is not a number from 0 on", i);
         t->dim[i] = (size_t)n;
-        overflow = overflow || __builtin_mul_overflow(t->count, (size_t)n, &t->count);
     }
-    overflow = overflow || __builtin_mul_overflow(t->count, dtypes[t->dtype].size, &t->bytes);
-    if (overflow) return BAD(e, "the product of the %zu dimensions overflows", t->rank);
+    if (!kua__tensor_measure(t))
+        return BAD(e, "the product of the %zu dimensions overflows", t->rank);
     return KUA_OK;
 }
 
@@ -120,7 +94,7 @@ static kua_status read_offsets(entry *e)
     }
     if ((uint64_t)(end - begin) != e->out->bytes) {
         return BAD(e, "data_offsets span %" PRId64 " bytes, %zu elements of %s need %zu",
-                   end - begin, e->out->count, dtypes[e->out->dtype].name, e->out->bytes);
+                   end - begin, e->out->count, kua__dtype_name(e->out->dtype), e->out->bytes);
     }
     e->out->data = e->data + begin;
     return KUA_OK;
@@ -264,6 +238,7 @@ kua_status kua__safetensors_parse(const char *name, const void *data, size_t n,
     kua__safetensors *f = NULL;
     KUA__TRY(new_file(name, &f));
     assert(f);
+    f->bytes = n;
     kua_status st = parse(f, data, n);
     if (st)
         kua__safetensors_close(f);
@@ -329,28 +304,13 @@ const kua__tensor *kua__safetensors_find(const kua__safetensors *file, const cha
     return NULL;
 }
 
-static const char *shape_text(size_t rank, const size_t *dim, char out[200])
-{
-    size_t at = 0;
-    out[at++] = '[';
-    for (size_t i = 0; i < rank; i++)
-        at += (size_t)snprintf(out + at, 200 - at, "%s%zu", i ? "," : "", dim[i]);
-    snprintf(out + at, 200 - at, "]");
-    return out;
-}
-
 kua_status kua__safetensors_need(const kua__safetensors *file, const char *name, size_t rank,
                                  const size_t *dim, const kua__tensor **out)
 {
     assert(file && name && rank <= KUA__RANK_MAX && (dim || rank == 0) && out);
     *out = NULL;
     const kua__tensor *t = kua__safetensors_find(file, name);
-    if (!t) return kua__fail(KUA_NOTFOUND, "%s: no tensor \"%s\"", file->path, name);
-    if (t->rank != rank || (rank && memcmp(t->dim, dim, rank * sizeof(*dim)) != 0)) {
-        char has[200], wants[200];
-        return kua__fail(KUA_SHAPE, "%s: tensor \"%s\" is %s, expected %s", file->path, name,
-                         shape_text(t->rank, t->dim, has), shape_text(rank, dim, wants));
-    }
+    KUA__TRY(kua__tensor_expect(file->path, name, t, rank, dim));
     *out = t;
     return KUA_OK;
 }
@@ -361,81 +321,14 @@ const char *kua__safetensors_meta(const kua__safetensors *file, const char *key)
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
 }
 
+size_t kua__safetensors_bytes(const kua__safetensors *file)
+{
+    assert(file);
+    return file->bytes;
+}
+
 const char *kua__safetensors_path(const kua__safetensors *file)
 {
     assert(file);
     return file->path;
-}
-
-/* ---- numbers ---- */
-
-/* IEEE half to single: exponent 0 is a multiple of 2^-24, 31 is infinity or not a number. */
-static float half_to_float(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ff;
-    union {
-        uint32_t bits;
-        float value;
-    } u;
-    if (exponent == 0) {
-        u.value = (float)mantissa * 0x1p-24f;
-        u.bits |= sign;
-    } else {
-        u.bits = sign | (exponent == 31 ? 255 : exponent + 112) << 23 | mantissa << 13;
-    }
-    return u.value;
-}
-
-static float bf16_to_float(uint16_t b)
-{
-    union {
-        uint32_t bits;
-        float value;
-    } u = {(uint32_t)b << 16};
-    return u.value;
-}
-
-static float same(float x)
-{
-    return x;
-}
-
-#define CONVERT(type, to_float)                                                                    \
-    for (size_t i = 0; i < n; i++) {                                                               \
-        type x;                                                                                    \
-        memcpy(&x, from + i * sizeof(x), sizeof(x));                                               \
-        out[i] = to_float(x);                                                                      \
-    }                                                                                              \
-    break
-
-void kua__tensor_to_f32(const kua__tensor *tensor, size_t first, size_t n, float *out)
-{
-    assert(tensor);
-    assert(first <= tensor->count && n <= tensor->count - first && (out || n == 0));
-    const char *from = (const char *)tensor->data + first * dtypes[tensor->dtype].size;
-    switch (tensor->dtype) {
-    case KUA__F32:
-        CONVERT(float, same);
-    case KUA__F16:
-        CONVERT(uint16_t, half_to_float);
-    case KUA__BF16:
-        CONVERT(uint16_t, bf16_to_float);
-    case KUA__I8:
-        CONVERT(int8_t, (float));
-    case KUA__U8:
-        CONVERT(uint8_t, (float));
-    case KUA__I32:
-        CONVERT(int32_t, (float));
-    case KUA__I64:
-        CONVERT(int64_t, (float));
-    case KUA__DTYPE_COUNT:
-        assert(!"a type out of the list");
-    }
-}
-
-const float *kua__tensor_f32(const kua__tensor *tensor)
-{
-    assert(tensor);
-    bool aligned = (uintptr_t)tensor->data % sizeof(float) == 0;
-    return tensor->dtype == KUA__F32 && aligned ? tensor->data : NULL;
 }

@@ -22,44 +22,13 @@
 #ifndef KUA_TENSOR_SAFETENSORS_H
 #define KUA_TENSOR_SAFETENSORS_H
 
-#include "base/base.h"
+#include "tensor/tensor.h"
 
 enum {
-    KUA__RANK_MAX = 8,
-    KUA__TENSOR_NAME_MAX = 255,        /* bytes */
-    KUA__TENSORS_MAX = 1 << 16,        /* in one file */
     KUA__TENSOR_HEADER_MAX = 16 << 20, /* bytes of JSON; 65,536 tensors need about 10 MB */
 };
 
-/* name in the file, bytes of one element */
-#define KUA__DTYPE_MAP(X)                                                                          \
-    X(F32, 4)                                                                                      \
-    X(F16, 2)                                                                                      \
-    X(BF16, 2)                                                                                     \
-    X(I8, 1)                                                                                       \
-    X(U8, 1)                                                                                       \
-    X(I32, 4)                                                                                      \
-    X(I64, 8)
-
-typedef enum kua__dtype {
-#define X(name, size) KUA__##name,
-    KUA__DTYPE_MAP(X)
-#undef X
-        KUA__DTYPE_COUNT
-} kua__dtype;
-
-const char *kua__dtype_name(kua__dtype dtype);
-size_t kua__dtype_size(kua__dtype dtype);
-
 /* ---- reading ---- */
-
-typedef struct kua__tensor {
-    const char *name;
-    kua__dtype dtype;
-    size_t rank, dim[KUA__RANK_MAX]; /* rank 0: one number */
-    size_t count, bytes;             /* elements; both fit in memory */
-    const void *data;                /* in the mapping; may be unaligned: see kua__tensor_f32() */
-} kua__tensor;
 
 typedef struct kua__safetensors kua__safetensors;
 
@@ -80,12 +49,8 @@ kua_status kua__safetensors_need(const kua__safetensors *file, const char *name,
                                  const size_t *dim, const kua__tensor **out);
 /* A text of the header's "__metadata__"; NULL: none. */
 const char *kua__safetensors_meta(const kua__safetensors *file, const char *key);
+size_t kua__safetensors_bytes(const kua__safetensors *file);     /* of the whole file */
 const char *kua__safetensors_path(const kua__safetensors *file); /* as given to open */
-
-/* Elements first .. first + n - 1 as f32. Integers beyond 2^24 are rounded. */
-void kua__tensor_to_f32(const kua__tensor *tensor, size_t first, size_t n, float *out);
-/* The numbers where they lie; NULL where they are not F32 or not aligned. */
-const float *kua__tensor_f32(const kua__tensor *tensor);
 
 /* ---- writing ---- */
 
@@ -106,8 +71,8 @@ const float *kua__tensor_f32(const kua__tensor *tensor);
 typedef struct kua__st_writer kua__st_writer;
 
 kua_status kua__st_writer_create(const char *path, kua__st_writer **out);
-/* KUA_INVALID: the name is taken, too long or not UTF-8, the shape overflows, or writing has begun.
- */
+/* KUA_INVALID: the name is taken, too long or not UTF-8, the type is quantised, the shape
+ * overflows, or writing has begun. */
 kua_status kua__st_writer_declare(kua__st_writer *w, const char *name, kua__dtype dtype,
                                   size_t rank, const size_t *dim);
 /* Texts for "__metadata__", before the first write. */

@@ -63,6 +63,9 @@ static kua_status shape_bytes(const kua__st_writer *w, const char *name, kua__dt
                               size_t rank, const size_t *dim, size_t *bytes)
 {
     *bytes = kua__dtype_size(dtype);
+    if (kua__dtype_block(dtype) > 1)
+        return kua__fail(KUA_INVALID, "%s: tensor \"%s\" is of type %s, which this format lacks",
+                         w->file.path, name, kua__dtype_name(dtype));
     bool overflow = false;
     for (size_t i = 0; i < rank; i++)
         overflow = overflow || dim[i] > INT64_MAX || __builtin_mul_overflow(*bytes, dim[i], bytes);
