@@ -23,7 +23,8 @@
  *
  * Errors
  *     Every function returns a kua_status; kua_error_message() tells file, line, field and value.
- *     On failure *report is NULL and the workspace is as it was before the job.
+ *     On failure *report is NULL and the workspace is as it was before the job; a canceled
+ *     kua_encode keeps the vectors that are done.
  *
  * Threads
  *     A workspace belongs to one thread at a time; jobs use all cores themselves. One process may

@@ -68,7 +68,7 @@ const cli_command cli_encode = {
     1,
     encode_options,
     run_encode,
-    "encodes anew, since no vectors were written",
+    "goes on with the texts that have no vector yet",
 };
 
 /* ---- tokenize ---- */

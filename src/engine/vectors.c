@@ -1,4 +1,4 @@
-/* vectors.c - item texts to vectors, once per distinct text, and back to a matrix per domain.
+/* vectors.c - the vectors of the shop's texts: the file, and back to a matrix per domain.
  *
  *     vectors/text.safetensors
  *         "hash"     [n] I64        of each distinct text
@@ -13,30 +13,21 @@
  *
  *     items' texts --hash--> in the file?  yes: its row      no, and first of its kind: encode
  */
-#include "engine/engine.h"
+#include "engine/vectors.h"
 
 #include <assert.h>
 #include <string.h>
 
-#include "kua/encoder.h"
-#include "tensor/safetensors.h"
-
 static const char vectors_folder[] = "vectors", vectors_file[] = "text.safetensors";
 
-static uint64_t text_hash(const char *text)
+uint64_t kua__text_hash(const char *text)
 {
     return kua__hash64(text, strlen(text), 0x6b7561);
 }
 
 /* ---- hash to row: open addressing ---- */
 
-typedef struct hash_rows {
-    uint64_t *hash;
-    uint32_t *row; /* row + 1; 0: empty */
-    size_t mask;
-} hash_rows;
-
-static kua_status rows_init(hash_rows *t, size_t n)
+kua_status kua__hash_rows_init(kua__hash_rows *t, size_t n)
 {
     size_t slots = 64; /* a power of two, at most half full: a search ends at an empty one */
     while (slots < 2 * n)
@@ -47,7 +38,7 @@ static kua_status rows_init(hash_rows *t, size_t n)
 }
 
 /* The slot of a hash: its own, or the empty one where it belongs. */
-static size_t rows_slot(const hash_rows *t, uint64_t hash)
+static size_t rows_slot(const kua__hash_rows *t, uint64_t hash)
 {
     assert(t->row && t->hash);
     size_t i = hash & t->mask;
@@ -56,7 +47,7 @@ static size_t rows_slot(const hash_rows *t, uint64_t hash)
     return i;
 }
 
-static bool rows_add(hash_rows *t, uint64_t hash, uint32_t row)
+bool kua__hash_rows_add(kua__hash_rows *t, uint64_t hash, uint32_t row)
 {
     size_t i = rows_slot(t, hash);
     if (t->row[i]) return false;
@@ -65,7 +56,12 @@ static bool rows_add(hash_rows *t, uint64_t hash, uint32_t row)
     return true;
 }
 
-static void rows_release(hash_rows *t)
+uint32_t kua__hash_rows_find(const kua__hash_rows *t, uint64_t hash)
+{
+    return t->row[rows_slot(t, hash)];
+}
+
+void kua__hash_rows_release(kua__hash_rows *t)
 {
     kua__free(t->hash);
     kua__free(t->row);
@@ -73,14 +69,7 @@ static void rows_release(hash_rows *t)
 
 /* ---- the file ---- */
 
-typedef struct vector_file {
-    kua__safetensors *file; /* NULL: none yet */
-    const kua__tensor *hash, *vectors;
-    size_t n, dim;
-    hash_rows rows;
-} vector_file;
-
-static uint64_t stored_hash(const vector_file *v, size_t i)
+static uint64_t stored_hash(const kua__vector_file *v, size_t i)
 {
     assert(i < v->n);
     uint64_t hash; /* by memcpy: the mapping may be unaligned */
@@ -88,14 +77,14 @@ static uint64_t stored_hash(const vector_file *v, size_t i)
     return hash;
 }
 
-static void vector_file_close(vector_file *v)
+void kua__vector_file_close(kua__vector_file *v)
 {
     kua__safetensors_close(v->file);
-    rows_release(&v->rows);
-    *v = (vector_file){0};
+    kua__hash_rows_release(&v->rows);
+    *v = (kua__vector_file){0};
 }
 
-static kua_status vector_file_check(vector_file *v, const char *path)
+static kua_status vector_file_check(kua__vector_file *v, const char *path)
 {
     v->hash = kua__safetensors_find(v->file, "hash");
     v->vectors = kua__safetensors_find(v->file, "vectors");
@@ -110,10 +99,9 @@ static kua_status vector_file_check(vector_file *v, const char *path)
     return KUA_OK;
 }
 
-/* model NULL: whatever the file holds; else a file of another model counts as none. */
-static kua_status vector_file_open(const kua_workspace *ws, const char *model, vector_file *v)
+kua_status kua__vector_file_open(const kua_workspace *ws, const char *model, kua__vector_file *v)
 {
-    *v = (vector_file){0};
+    *v = (kua__vector_file){0};
     char *path = kua__engine_path(ws, vectors_folder, vectors_file);
     if (!path) return kua__fail_nomem(0, "a path");
     kua_status st = KUA_OK;
@@ -121,13 +109,39 @@ static kua_status vector_file_open(const kua_workspace *ws, const char *model, v
         st = kua__safetensors_open(path, &v->file);
         if (!st) st = vector_file_check(v, path);
         const char *made_by = st ? NULL : kua__safetensors_meta(v->file, "model");
-        if (!st && model && !(made_by && kua__streq(made_by, model))) vector_file_close(v);
-        if (!st) st = rows_init(&v->rows, v->n);
+        if (!st && model && !(made_by && kua__streq(made_by, model))) kua__vector_file_close(v);
+        if (!st) st = kua__hash_rows_init(&v->rows, v->n);
         for (size_t i = 0; !st && i < v->n; i++)
-            rows_add(&v->rows, stored_hash(v, i), (uint32_t)i);
+            kua__hash_rows_add(&v->rows, stored_hash(v, i), (uint32_t)i);
     }
     kua__free(path);
-    if (st) vector_file_close(v);
+    if (st) kua__vector_file_close(v);
+    return st;
+}
+
+/* The old rows are copied from the mapped file, which stays as it is until the new one is renamed
+ * over it. */
+kua_status kua__vector_file_write(const kua_workspace *ws, const char *model,
+                                  const kua__vector_file *old, const uint64_t *hash,
+                                  const float *rows, size_t fresh, size_t dim)
+{
+    char *folder = kua__path_join(ws->path, vectors_folder),
+         *path = kua__engine_path(ws, vectors_folder, vectors_file);
+    kua__st_writer *w = NULL;
+    size_t n = old->n + fresh;
+    kua_status st = folder && path ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
+    if (!st) st = kua__st_writer_create(path, &w);
+    if (!st) st = kua__st_writer_declare(w, "hash", KUA__I64, 1, &n);
+    if (!st) st = kua__st_writer_declare(w, "vectors", KUA__F32, 2, (size_t[]){n, dim});
+    if (!st) st = kua__st_writer_meta(w, "model", model);
+    if (!st && old->n) st = kua__st_writer_write(w, old->hash->data, old->hash->bytes);
+    if (!st) st = kua__st_writer_write(w, hash, fresh * sizeof(*hash));
+    if (!st && old->n) st = kua__st_writer_write(w, old->vectors->data, old->vectors->bytes);
+    if (!st) st = kua__st_writer_write(w, rows, fresh * dim * sizeof(*rows));
+    if (!st) st = kua__st_writer_commit(w);
+    kua__st_writer_free(w);
+    kua__free(folder);
+    kua__free(path);
     return st;
 }
 
@@ -137,189 +151,17 @@ kua_status kua__engine_vectors(kua_workspace *ws, const kua__shop *shop, uint32_
     assert(ws && shop && domain < shop->n_domains && out && dim);
     *out = NULL;
     *dim = 0;
-    vector_file v;
-    KUA__TRY(vector_file_open(ws, NULL, &v));
+    kua__vector_file v;
+    KUA__TRY(kua__vector_file_open(ws, NULL, &v));
     const kua__domain *d = &shop->domains[domain];
     kua_status st = v.file ? KUA__NEW_ZEROED(out, d->n_items * v.dim, "item vectors") : KUA_OK;
     for (size_t i = 0; !st && v.file && i < d->n_items; i++) {
         const char *text = shop->items[d->first_item + i].text;
-        uint32_t row = *text ? v.rows.row[rows_slot(&v.rows, text_hash(text))] : 0;
+        uint32_t row = *text ? kua__hash_rows_find(&v.rows, kua__text_hash(text)) : 0;
         if (row) kua__tensor_to_f32(v.vectors, (row - 1) * v.dim, v.dim, *out + i * v.dim);
     }
     if (!st) *dim = v.dim;
-    vector_file_close(&v);
-    return st;
-}
-
-/* ---- encoding ---- */
-
-typedef struct fresh_texts {
-    kua_text *text;
-    uint64_t *hash;
-    size_t n, distinct;
-} fresh_texts;
-
-/* Distinct texts of the shop that the file does not have. */
-static kua_status find_fresh(const kua__shop *shop, const vector_file *v, fresh_texts *out)
-{
-    hash_rows seen = {0};
-    KUA__TRY(KUA__NEW_ARRAY(&out->text, shop->n_items, "texts"));
-    KUA__TRY(KUA__NEW_ARRAY(&out->hash, shop->n_items, "hashes of texts"));
-    kua_status st = rows_init(&seen, shop->n_items);
-    for (size_t i = 0; !st && i < shop->n_items; i++) {
-        const char *text = shop->items[i].text;
-        uint64_t hash = text_hash(text);
-        if (!*text || !rows_add(&seen, hash, (uint32_t)i)) continue;
-        out->distinct++;
-        if (v->file && v->rows.row[rows_slot(&v->rows, hash)]) continue;
-        out->text[out->n] = (kua_text){text, strlen(text)};
-        out->hash[out->n++] = hash;
-    }
-    rows_release(&seen);
-    return st;
-}
-
-/* The old rows are copied from the mapped file, which stays as it is until the new one is renamed
- * over it. */
-static kua_status vector_file_write(const kua_workspace *ws, const char *model,
-                                    const vector_file *old, const fresh_texts *fresh,
-                                    const float *rows, size_t dim)
-{
-    char *folder = kua__path_join(ws->path, vectors_folder),
-         *path = kua__engine_path(ws, vectors_folder, vectors_file);
-    kua__st_writer *w = NULL;
-    size_t n = old->n + fresh->n;
-    kua_status st = folder && path ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
-    if (!st) st = kua__st_writer_create(path, &w);
-    if (!st) st = kua__st_writer_declare(w, "hash", KUA__I64, 1, &n);
-    if (!st) st = kua__st_writer_declare(w, "vectors", KUA__F32, 2, (size_t[]){n, dim});
-    if (!st) st = kua__st_writer_meta(w, "model", model);
-    if (!st && old->n) st = kua__st_writer_write(w, old->hash->data, old->hash->bytes);
-    if (!st) st = kua__st_writer_write(w, fresh->hash, fresh->n * sizeof(*fresh->hash));
-    if (!st && old->n) st = kua__st_writer_write(w, old->vectors->data, old->vectors->bytes);
-    if (!st) st = kua__st_writer_write(w, rows, fresh->n * dim * sizeof(*rows));
-    if (!st) st = kua__st_writer_commit(w);
-    kua__st_writer_free(w);
-    kua__free(folder);
-    kua__free(path);
-    return st;
-}
-
-static kua_status encode_report(const char *model, size_t dim, size_t texts, size_t encoded,
-                                uint64_t tokens, double seconds, char **report)
-{
-    return kua__engine_report(
-        json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "model", model, "dim",
-                  (json_int_t)dim, "texts", (json_int_t)texts, "encoded", (json_int_t)encoded,
-                  "seconds", seconds, "texts_per_second",
-                  seconds > 0 ? (double)encoded / seconds : 0, "tokens_per_second",
-                  seconds > 0 ? (double)tokens / seconds : 0, "peak_bytes",
-                  (json_int_t)kua__peak_rss_bytes()),
-        report);
-}
-
-static kua_status load_encoder(const char *model, kua_encoder **out)
-{
-    char *folder = NULL;
-    KUA__TRY(kua_model_folder(model, &folder));
-    kua_status st = kua_encoder_load(folder, NULL, out);
-    kua__free(folder);
-    return st;
-}
-
-kua_status kua_encode(kua_workspace *ws, const char *model, char **report)
-{
-    assert(ws && model);
-    if (report) *report = NULL;
-    const kua__shop *shop = NULL;
-    vector_file old = {0};
-    fresh_texts fresh = {0};
-    kua_encoder *encoder = NULL;
-    kua_encoder_stats stats = {0};
-    float *rows = NULL;
-    kua_status st;
-    KUA__GOTO(st, kua__engine_lock(ws));
-    KUA__GOTO(st, kua__engine_shop(ws, &shop));
-    KUA__GOTO(st, load_encoder(model, &encoder));
-    KUA__GOTO(st, vector_file_open(ws, model, &old));
-    KUA__GOTO(st, find_fresh(shop, &old, &fresh));
-    size_t dim = kua_encoder_dim(encoder);
-    double start = kua__seconds();
-    if (fresh.n) {
-        KUA__GOTO(st, KUA__NEW_ARRAY(&rows, fresh.n * dim, "vectors"));
-        KUA__GOTO(st, kua_encoder_encode(encoder, fresh.text, fresh.n, ws->monitor, rows, &stats));
-        KUA__GOTO(st, vector_file_write(ws, model, &old, &fresh, rows, dim));
-    }
-    st = encode_report(model, dim, fresh.distinct, fresh.n, stats.tokens, kua__seconds() - start,
-                       report);
-done:
-    kua_encoder_free(encoder);
-    vector_file_close(&old);
-    kua__free(fresh.text);
-    kua__free(fresh.hash);
-    kua__free(rows);
-    return st;
-}
-
-/* ---- a text file ---- */
-
-static kua_status cut_lines(const kua__map *map, kua_text **out, size_t *n)
-{
-    size_t count = 0, at = 0;
-    for (const char *p = map->data, *end = p + map->size; p < end; p++) {
-        p = memchr(p, '\n', (size_t)(end - p));
-        count++;
-        if (!p) break;
-    }
-    KUA__TRY(KUA__NEW_ARRAY(out, count, "lines"));
-    for (const char *p = map->data, *end = p + map->size; p < end;) {
-        const char *stop = memchr(p, '\n', (size_t)(end - p));
-        size_t length = (size_t)((stop ? stop : end) - p);
-        (*out)[at++] = (kua_text){p, length && p[length - 1] == '\r' ? length - 1 : length};
-        p += length + 1;
-    }
-    *n = at;
-    return KUA_OK;
-}
-
-static kua_status write_vectors(const char *path, const float *rows, size_t n, size_t dim)
-{
-    kua__st_writer *w = NULL;
-    KUA__TRY(kua__st_writer_create(path, &w));
-    kua_status st = kua__st_writer_declare(w, "vectors", KUA__F32, 2, (size_t[]){n, dim});
-    if (!st) st = kua__st_writer_write(w, rows, n * dim * sizeof(*rows));
-    if (!st) st = kua__st_writer_commit(w);
-    kua__st_writer_free(w);
-    return st;
-}
-
-kua_status kua_encode_file(const char *model, const char *text_file, const char *out_file,
-                           const kua_monitor *monitor, char **report)
-{
-    assert(model && text_file && out_file);
-    if (report) *report = NULL;
-    kua__map map = {0};
-    kua_encoder *encoder = NULL;
-    kua_encoder_stats stats = {0};
-    kua_text *lines = NULL;
-    float *rows = NULL;
-    size_t n = 0;
-    kua_status st = kua__map_open(&map, text_file);
-    if (st) return st;
-    KUA__GOTO(st, load_encoder(model, &encoder));
-    KUA__GOTO(st, cut_lines(&map, &lines, &n));
-    size_t dim = kua_encoder_dim(encoder);
-    KUA__GOTO(st, KUA__NEW_ARRAY(&rows, n * dim, "vectors"));
-    double start = kua__seconds();
-    KUA__GOTO(st, kua_encoder_encode(encoder, lines, n, monitor, rows, &stats));
-    double seconds = kua__seconds() - start;
-    KUA__GOTO(st, write_vectors(out_file, rows, n, dim));
-    st = encode_report(model, dim, n, n, stats.tokens, seconds, report);
-done:
-    kua_encoder_free(encoder);
-    kua__map_close(&map);
-    kua__free(lines);
-    kua__free(rows);
+    kua__vector_file_close(&v);
     return st;
 }
 
