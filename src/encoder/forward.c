@@ -39,7 +39,8 @@ static size_t aligned(size_t floats)
 static kua__attend_options attention_of(const kua__model_config *c)
 {
     size_t dim = c->hidden / c->heads;
-    return (kua__attend_options){c->heads, dim, 1.0f / sqrtf((float)dim), 0, c->heads};
+    return (kua__attend_options){c->heads, c->heads, dim,     1.0f / sqrtf((float)dim),
+                                 false,    0,        c->heads};
 }
 
 size_t kua__bert_scratch_bytes(const kua__model_config *config, size_t rows, size_t longest)
@@ -134,8 +135,10 @@ static void attend_parts(void *ctx, size_t first, size_t last)
     a.first = first * c->heads / p->n_crew;
     a.last = last * c->heads / p->n_crew;
     for (size_t i = 0, at = 0; i < p->batch->n; at += p->batch->length[i++]) {
-        attend(&a, p->batch->length[i], p->wide + at * 3 * c->hidden, p->attended + at * c->hidden,
-               p->crew[first]->attention);
+        const float *q = p->wide + at * 3 * c->hidden;
+        size_t h = c->hidden, n = p->batch->length[i];
+        attend(&a, &(kua__attend_rows){q, q + h, q + 2 * h, 3 * h, 3 * h, n, n},
+               p->attended + at * h, p->crew[first]->attention);
     }
 }
 

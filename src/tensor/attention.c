@@ -24,9 +24,9 @@ kua__attend_fn kua__attend_get(size_t dim)
     return kua__attend_of(kua__kernels_get()->isa, dim);
 }
 
-size_t kua__attention_scratch(const kua__attend_options *a, size_t n)
+size_t kua__attention_scratch(const kua__attend_options *a, size_t keys)
 {
     assert(a && a->dim >= 1);
-    size_t padded = (n + KUA__ATTEND_LANES - 1) / KUA__ATTEND_LANES * KUA__ATTEND_LANES;
+    size_t padded = (keys + KUA__ATTEND_LANES - 1) / KUA__ATTEND_LANES * KUA__ATTEND_LANES;
     return padded * (a->dim + KUA__ATTEND_ROWS); /* keys of a head, transposed; scores of a block */
 }

@@ -68,9 +68,9 @@ static inline void transpose_block(float *to, size_t to_stride, const float *fro
 
 #include "tensor/attention_simd.h"
 
-void kua__attend_avx2(const kua__attend_options *a, size_t n, const float *qkv, float *out,
+void kua__attend_avx2(const kua__attend_options *a, const kua__attend_rows *rows, float *out,
                       float *scratch)
 {
-    attend(a, n, qkv, out, scratch);
+    attend(a, rows, out, scratch);
 }
 #endif

@@ -23,34 +23,36 @@ static float exponentials(float *score, size_t n, float scale)
     return sum;
 }
 
-static void attend_head(const kua__attend_options *a, size_t n, const float *q, const float *k,
-                        const float *v, float *out, float *score)
+/* Query i of `rows` against the keys that it sees. */
+static void attend_query(const kua__attend_options *a, const kua__attend_rows *rows, size_t head,
+                         size_t i, float *out, float *score)
 {
-    size_t d = a->dim, row = 3 * a->heads * d, out_row = a->heads * d;
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j < n; j++) {
-            score[j] = 0;
-            for (size_t c = 0; c < d; c++)
-                score[j] += q[i * row + c] * k[j * row + c];
-        }
-        float sum = exponentials(score, n, a->scale);
-        for (size_t c = 0; c < d; c++) {
-            float mixed = 0;
-            for (size_t j = 0; j < n; j++)
-                mixed += score[j] * v[j * row + c];
-            out[i * out_row + c] = mixed / sum;
-        }
+    size_t d = a->dim, group = head * a->kv_heads / a->heads;
+    size_t n = a->causal ? rows->keys - rows->n + i + 1 : rows->keys;
+    const float *q = rows->q + i * rows->q_row + head * d;
+    const float *k = rows->k + group * d, *v = rows->v + group * d;
+    for (size_t j = 0; j < n; j++) {
+        score[j] = 0;
+        for (size_t c = 0; c < d; c++)
+            score[j] += q[c] * k[j * rows->kv_row + c];
+    }
+    float sum = exponentials(score, n, a->scale);
+    for (size_t c = 0; c < d; c++) {
+        float mixed = 0;
+        for (size_t j = 0; j < n; j++)
+            mixed += score[j] * v[j * rows->kv_row + c];
+        out[c] = mixed / sum;
     }
 }
 
-void kua__attend_plain(const kua__attend_options *a, size_t n, const float *qkv, float *out,
+void kua__attend_plain(const kua__attend_options *a, const kua__attend_rows *rows, float *out,
                        float *scratch)
 {
     assert(a && a->first <= a->last && a->last <= a->heads && a->dim >= 1);
-    assert(n == 0 || (qkv && out && scratch));
-    size_t width = a->heads * a->dim;
-    for (size_t h = a->first; n && h < a->last; h++) {
-        const float *q = qkv + h * a->dim;
-        attend_head(a, n, q, q + width, q + 2 * width, out + h * a->dim, scratch);
+    assert(a->kv_heads >= 1 && a->heads % a->kv_heads == 0 && rows->keys >= rows->n);
+    assert(rows->n == 0 || (rows->q && rows->k && rows->v && out && scratch));
+    for (size_t h = a->first; h < a->last; h++) {
+        for (size_t i = 0; i < rows->n; i++)
+            attend_query(a, rows, h, i, out + (i * a->heads + h) * a->dim, scratch);
     }
 }

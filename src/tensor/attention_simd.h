@@ -11,6 +11,8 @@
  *     out [ROWS][dim]        sums over keys, 2 vectors of coordinates at a time, each divided by
  *                            its query's sum
  *
+ * Heads that share keys come one after another, so keys are transposed once for all of them.
+ *
  * The last block has 4, 2 or 1 queries: the same text with another constant. Lanes behind the last
  * key hold zeros as keys and LOWEST as scores, so their exponentials vanish.
  */
@@ -117,51 +119,99 @@ ALWAYS void mix_tile(float *out, size_t out_stride, const float *weight, size_t 
 
 /* What a block of queries of one head meets. */
 typedef struct head {
-    const float *keys, *v;
+    const float *keys, *k, *v;
     float *score, scale;
-    size_t n, padded, dim, stride, out_stride;
+    size_t n, seen; /* keys; how many of them the first query sees, where causal */
+    size_t padded, dim, q_row, kv_row, out_row;
+    bool causal;
 } head;
 
-ALWAYS void attend_block(const head *h, const float *q, float *out, const int rows)
+static size_t padded_to(size_t n)
+{
+    return (n + W - 1) / W * W;
+}
+
+/* Queries i .. i + rows - 1. Those of a causal block see one key more each: the block meets what
+ * the last one sees, and what an earlier one does not see weighs nothing. */
+ALWAYS void attend_block(const head *h, const float *q, float *out, size_t i, const int rows)
 {
     float share[ROWS];
+    size_t n = h->causal ? h->seen + i + (size_t)rows - 1 : h->n, padded = padded_to(n);
     size_t j = 0, c = 0;
-    for (; j + 2 * W <= h->padded; j += 2 * W)
-        score_tile(h->score + j, q, h->stride, h->keys + j, h->padded, h->dim, rows, 2);
-    if (j < h->padded)
-        score_tile(h->score + j, q, h->stride, h->keys + j, h->padded, h->dim, rows, 1);
-    for (int r = 0; r < rows; r++)
-        share[r] = exponentials(h->score + r * h->padded, h->n, h->padded, h->scale);
+    q += i * h->q_row;
+    out += i * h->out_row;
+    for (; j + 2 * W <= padded; j += 2 * W)
+        score_tile(h->score + j, q, h->q_row, h->keys + j, h->padded, h->dim, rows, 2);
+    if (j < padded) score_tile(h->score + j, q, h->q_row, h->keys + j, h->padded, h->dim, rows, 1);
+    for (int r = 0; r < rows; r++) {
+        size_t sees = h->causal ? h->seen + i + (size_t)r : n;
+        float *score = h->score + (size_t)r * h->padded;
+        share[r] = exponentials(score, sees, padded_to(sees), h->scale);
+        for (j = padded_to(sees); j < padded; j += W)
+            vf_store(score + j, vf_set(0));
+    }
     for (; c + 2 * W <= h->dim; c += 2 * W)
-        mix_tile(out + c, h->out_stride, h->score, h->padded, h->v + c, h->stride, h->n, share,
-                 rows, 2);
+        mix_tile(out + c, h->out_row, h->score, h->padded, h->v + c, h->kv_row, n, share, rows, 2);
     if (c < h->dim)
-        mix_tile(out + c, h->out_stride, h->score, h->padded, h->v + c, h->stride, h->n, share,
-                 rows, 1);
+        mix_tile(out + c, h->out_row, h->score, h->padded, h->v + c, h->kv_row, n, share, rows, 1);
 }
 
-static void attend_head(const head *h, const float *q, float *out)
+static void attend_head(const head *h, size_t n, const float *q, float *out)
 {
     size_t i = 0;
-    for (; i + ROWS <= h->n; i += ROWS)
-        attend_block(h, q + i * h->stride, out + i * h->out_stride, ROWS);
-    for (; ROWS > 4 && i + 4 <= h->n; i += 4)
-        attend_block(h, q + i * h->stride, out + i * h->out_stride, 4);
-    for (; i + 2 <= h->n; i += 2)
-        attend_block(h, q + i * h->stride, out + i * h->out_stride, 2);
-    if (i < h->n) attend_block(h, q + i * h->stride, out + i * h->out_stride, 1);
+    for (; i + ROWS <= n; i += ROWS)
+        attend_block(h, q, out, i, ROWS);
+    for (; ROWS > 4 && i + 4 <= n; i += 4)
+        attend_block(h, q, out, i, 4);
+    for (; i + 2 <= n; i += 2)
+        attend_block(h, q, out, i, 2);
+    if (i < n) attend_block(h, q, out, i, 1);
 }
 
-static void attend(const kua__attend_options *a, size_t n, const float *qkv, float *out,
+/* One query alone (the next token of a generation): its keys are read once, where they lie. */
+static void attend_one(const head *h, const float *q, float *out)
+{
+    for (size_t j = 0; j < h->n; j++) {
+        vf sum = vf_set(0);
+        for (size_t c = 0; c < h->dim; c += W)
+            sum = vf_fma(vf_load(q + c), vf_load(h->k + j * h->kv_row + c), sum);
+        h->score[j] = vf_sum(sum);
+    }
+    for (size_t j = h->n; j < padded_to(h->n); j++)
+        h->score[j] = LOWEST;
+    float share = exponentials(h->score, h->n, padded_to(h->n), h->scale);
+    for (size_t c = 0; c < h->dim; c += W)
+        mix_tile(out + c, h->out_row, h->score, h->padded, h->v + c, h->kv_row, h->n, &share, 1, 1);
+}
+
+static void attend(const kua__attend_options *a, const kua__attend_rows *rows, float *out,
                    float *scratch)
 {
-    assert(a->last <= a->heads && a->dim % W == 0);
-    size_t width = a->heads * a->dim, padded = (n + W - 1) / W * W;
-    float *score = scratch + a->dim * padded;
-    for (size_t i = a->first; n && i < a->last; i++) {
-        const float *q = qkv + i * a->dim, *k = q + width, *v = k + width;
-        transpose_keys(scratch, padded, k, 3 * width, n, a->dim);
-        head h = {scratch, v, score, a->scale, n, padded, a->dim, 3 * width, width};
-        attend_head(&h, q, out + i * a->dim);
+    assert(a->last <= a->heads && a->dim % W == 0 && rows->keys >= rows->n);
+    assert(a->kv_heads >= 1 && a->heads % a->kv_heads == 0);
+    size_t padded = padded_to(rows->keys), turned = a->kv_heads;
+    for (size_t i = a->first; rows->n && i < a->last; i++) {
+        size_t group = i * a->kv_heads / a->heads;
+        const float *q = rows->q + i * a->dim, *k = rows->k + group * a->dim;
+        head h = {.keys = scratch,
+                  .k = k,
+                  .v = rows->v + group * a->dim,
+                  .score = scratch + a->dim * padded,
+                  .scale = a->scale,
+                  .n = rows->keys,
+                  .seen = rows->keys - rows->n + 1,
+                  .padded = padded,
+                  .dim = a->dim,
+                  .q_row = rows->q_row,
+                  .kv_row = rows->kv_row,
+                  .out_row = a->heads * a->dim,
+                  .causal = a->causal};
+        if (rows->n == 1) {
+            attend_one(&h, q, out + i * a->dim);
+            continue;
+        }
+        if (group != turned) transpose_keys(scratch, padded, k, rows->kv_row, rows->keys, a->dim);
+        turned = group;
+        attend_head(&h, rows->n, q, out + i * a->dim);
     }
 }

@@ -1,8 +1,9 @@
 /* test_attention.c - every attention kernel against the formula in double precision.
  *
  * Method: lengths around every block and vector border, head dimensions with and without a vector
- * kernel, scores so large that a softmax without its shift would overflow. Scratch memory is filled
- * with not-a-number first: whatever a kernel reads it must have written.
+ * kernel, heads that share keys, causal with and without earlier tokens, scores so large that a
+ * softmax without its shift would overflow. Scratch memory is filled with not-a-number first:
+ * whatever a kernel reads it must have written.
  */
 #include "testlib.h"
 
@@ -12,22 +13,24 @@
 #include "tensor/attention.h"
 
 typedef struct shape {
-    size_t heads, dim;
+    size_t heads, kv_heads, dim;
 } shape;
 
-static const shape shapes[] = {{3, 32}, {2, 64}, {1, 16}, {2, 48}, {2, 5}, {1, 1}};
+static const shape shapes[] = {{3, 3, 32}, {2, 2, 64}, {1, 1, 16}, {2, 2, 48}, {2, 2, 5},
+                               {1, 1, 1},  {6, 2, 32}, {4, 1, 64}, {9, 3, 16}, {4, 2, 3}};
 static const size_t lengths[] = {0,  1,  2,  3,  4,  7,  8,  9,   15, 16,
                                  17, 20, 31, 32, 33, 47, 64, 100, 512};
 
 /* Output of head h, token i, coordinate c. */
-static double formula(const kua__attend_options *a, size_t n, const float *qkv, size_t h, size_t i,
-                      size_t c)
+static double formula(const kua__attend_options *a, const kua__attend_rows *rows, size_t h,
+                      size_t i, size_t c)
 {
-    size_t width = a->heads * a->dim, row = 3 * width;
-    const float *q = qkv + i * row + h * a->dim;
-    double score[512], most = -INFINITY, sum = 0, mixed = 0;
+    size_t group = h / (a->heads / a->kv_heads);
+    size_t n = a->causal ? rows->keys - rows->n + i + 1 : rows->keys;
+    const float *q = rows->q + i * rows->q_row + h * a->dim;
+    double score[600], most = -INFINITY, sum = 0, mixed = 0;
     for (size_t j = 0; j < n; j++) {
-        const float *k = qkv + j * row + width + h * a->dim;
+        const float *k = rows->k + j * rows->kv_row + group * a->dim;
         score[j] = 0;
         for (size_t d = 0; d < a->dim; d++)
             score[j] += (double)q[d] * k[d];
@@ -37,7 +40,7 @@ static double formula(const kua__attend_options *a, size_t n, const float *qkv, 
     for (size_t j = 0; j < n; j++) {
         double e = exp(score[j] - most);
         sum += e;
-        mixed += e * qkv[j * row + 2 * width + h * a->dim + c];
+        mixed += e * rows->v[j * rows->kv_row + group * a->dim + c];
     }
     return mixed / sum;
 }
@@ -49,15 +52,14 @@ static void fill(float *x, size_t n, float scale, uint64_t seed)
         x[i] = scale * kua__rng_normal(&rng);
 }
 
-static double largest_difference(const kua__attend_options *a, size_t n, const float *qkv,
+static double largest_difference(const kua__attend_options *a, const kua__attend_rows *rows,
                                  const float *out)
 {
     double largest = 0;
-    for (size_t i = 0; i<n; i += n> 100 ? 37 : 1) {
+    for (size_t i = 0; i<rows->n; i += rows->n> 100 ? 37 : 1) {
         for (size_t h = 0; h < a->heads; h++) {
             for (size_t c = 0; c < a->dim; c++) {
-                double d =
-                    fabs(formula(a, n, qkv, h, i, c) - out[i * a->heads * a->dim + h * a->dim + c]);
+                double d = fabs(formula(a, rows, h, i, c) - out[(i * a->heads + h) * a->dim + c]);
                 largest = d <= largest ? largest : d; /* not-a-number sticks */
             }
         }
@@ -65,24 +67,37 @@ static double largest_difference(const kua__attend_options *a, size_t n, const f
     return largest;
 }
 
-static void check(kua__isa isa, shape s, size_t n, float size)
+/* n queries, the last of past + n tokens. */
+static void check(kua__isa isa, shape s, size_t n, size_t past, bool causal, float size)
 {
-    kua__attend_options a = {s.heads, s.dim, 1 / sqrtf((float)s.dim), 0, s.heads};
-    size_t width = s.heads * s.dim, room = kua__attention_scratch(&a, n);
-    float *qkv = kua__malloc((n * 3 * width + 1) * sizeof(float)),
+    kua__attend_options a = {s.heads, s.kv_heads, s.dim,  1 / sqrtf((float)s.dim),
+                             causal,  0,          s.heads};
+    size_t width = s.heads * s.dim, kv = s.kv_heads * s.dim, row = width + 2 * kv, keys = n + past;
+    size_t room = kua__attention_scratch(&a, keys);
+    float *qkv = kua__malloc((keys * row + 1) * sizeof(float)),
           *out = kua__malloc((n * width + 1) * sizeof(float));
     float *scratch = kua__malloc((room + 1) * sizeof(float));
     assert_true(qkv && out && scratch);
-    fill(qkv, n * 3 * width, size, n + s.dim);
+    fill(qkv, keys * row, size, n + s.dim);
     memset(scratch, 0xff, (room + 1) * sizeof(float));
     out[n * width] = 7;
-    kua__attend_of(isa, s.dim)(&a, n, qkv, out, scratch);
+    kua__attend_rows rows = {qkv + past * row, qkv + width, qkv + width + kv, row, row, n, keys};
+    kua__attend_of(isa, s.dim)(&a, &rows, out, scratch);
     assert_true(out[n * width] == 7);
     assert_true(isnan(scratch[room]));
-    assert_near(largest_difference(&a, n, qkv, out), 0, size > 2 ? 2e-4 * size : 5e-6);
+    assert_near(largest_difference(&a, &rows, out), 0, size > 2 ? 2e-4 * size : 5e-6);
     kua__free(qkv);
     kua__free(out);
     kua__free(scratch);
+}
+
+/* Both sides, causal, and causal behind tokens of a cache. */
+static void check_all(kua__isa isa, shape s, size_t n, float size)
+{
+    check(isa, s, n, 0, false, size);
+    check(isa, s, n, 0, true, size);
+    for (size_t past = 1; past < 80; past = past * 3 + 1)
+        check(isa, s, n, past, true, size);
 }
 
 static void kernels_follow_the_formula(void **state)
@@ -95,7 +110,7 @@ static void kernels_follow_the_formula(void **state)
         }
         for (size_t i = 0; i < KUA__COUNT(shapes); i++) {
             for (size_t k = 0; k < KUA__COUNT(lengths); k++)
-                check((kua__isa)isa, shapes[i], lengths[k], 1);
+                check_all((kua__isa)isa, shapes[i], lengths[k], 1);
         }
     }
 }
@@ -104,7 +119,7 @@ static void large_scores_do_not_overflow(void **state)
 {
     (void)state;
     for (int isa = 0; isa < KUA__ISA_COUNT; isa++) {
-        if (kua__kernels_of((kua__isa)isa)) check((kua__isa)isa, shapes[0], 33, 40);
+        if (kua__kernels_of((kua__isa)isa)) check_all((kua__isa)isa, shapes[0], 33, 40);
     }
 }
 
