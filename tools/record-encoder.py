@@ -10,7 +10,7 @@ MODEL is a folder of all-MiniLM-L6-v2. Written are
     minilm-long.safetensors  their vectors "mean", cut at 512 tokens
     tiny-gelu, tiny-relu   two made-up models of 24 numbers, so that a test needs no download: the first in F32, the second in
                            F16 with the prefix "bert.", each with "mean" of its own texts in expected.safetensors, and
-                           in gradients.safetensors what torch's way back gives for them (test_bert_tape.c)
+                           in gradients.safetensors what torch's way back gives for them (test_model_tape.c)
 Needs: pip install torch transformers tokenizers safetensors. The tiny models are random, with a fixed seed.
 """
 import json

@@ -1,5 +1,5 @@
-/* test_bert_tape.c - the trainable encoder: the same vectors as inference, the gradients that torch
- * computed, a saved model that opens again, and training that lowers a loss.
+/* test_model_tape.c - the trainable encoder: the same vectors as inference, the gradients that
+ * torch computed, a saved model that opens again, and training that lowers a loss.
  *
  * gradients.safetensors (tools/record-encoder.py) holds for every parameter the sum of its gradient
  * times cos(0), cos(1), ... and the sum of its squares: two numbers that no wrong gradient shares.
@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "encoder/bert_tape.h"
+#include "encoder/model_tape.h"
 #include "kua/encoder.h"
 #include "tensor/safetensors.h"
 
@@ -19,7 +19,7 @@ enum { DIM = 24, TEXTS = 3, TOKENS = 41 };
 typedef struct model {
     char folder[512], path[600];
     kua__params params;
-    kua__bert_params bert;
+    kua__tape_model net;
     kua__tape *tape;
     kua__safetensors *recorded;
     uint32_t ids[TOKENS], at[TEXTS + 1];
@@ -49,8 +49,8 @@ static void model_init(model *m, const char *name)
     snprintf(m->path, sizeof(m->path), "%s/gradients.safetensors", m->folder);
     kua__params_init(&m->params);
     assert_ok(kua__config_load(m->folder, &config));
-    assert_ok(kua__bert_params_create(&m->bert, &m->params, &config, &rng));
-    assert_ok(kua__bert_params_load(&m->bert, m->folder));
+    assert_ok(kua__tape_model_create(&m->net, &m->params, &config, KUA__TAPE_BODY, &rng));
+    assert_ok(kua__tape_model_load(&m->net, m->folder, NULL));
     assert_ok(kua__tape_create(&(kua__tape_options){.chunk_bytes = 1 << 20}, &m->tape));
     assert_ok(kua__safetensors_open(m->path, &m->recorded));
     read_texts(m);
@@ -59,7 +59,7 @@ static void model_init(model *m, const char *name)
 static void model_release(model *m)
 {
     kua__tape_free(m->tape);
-    kua__bert_params_release(&m->bert);
+    kua__tape_model_release(&m->net);
     kua__params_release(&m->params);
     kua__safetensors_close(m->recorded);
 }
@@ -71,7 +71,7 @@ static kua__var *recorded_loss(model *m, kua__var **vectors)
     kua__ragged seq = {TEXTS, m->at};
     for (size_t i = 0; i < TEXTS * DIM; i++)
         weight[i] = (float)cos((double)i);
-    kua__var *x = kua__bert_on_tape(m->tape, &m->bert, m->ids, seq, 0);
+    kua__var *x = kua__model_on_tape(m->tape, &m->net, m->ids, seq, 0);
     *vectors = kua__pool_on_tape(m->tape, x, seq, KUA_POOLING_MEAN, true);
     kua__var *w = kua__input(m->tape, TEXTS, DIM, weight);
     return kua__sum(m->tape, kua__mul(m->tape, *vectors, w));
@@ -197,7 +197,7 @@ static void both_paths_give_the_same_vectors(void **state)
         float rows[TEXTS * DIM];
         kua__tape_reset(m.tape);
         kua__var *x =
-            kua__bert_on_tape(m.tape, &m.bert, m.ids, seq, .5f); /* not training: no dropout */
+            kua__model_on_tape(m.tape, &m.net, m.ids, seq, .5f); /* not training: no dropout */
         kua__var *v = kua__pool_on_tape(m.tape, x, seq, o.pooling, unit);
         assert_ok(kua__tape_status(m.tape));
         encode(m.folder, &m, &o, rows);
@@ -211,7 +211,7 @@ static void both_paths_give_the_same_vectors(void **state)
 
 static const char *copy_folder(const char *from)
 {
-    static const char *const names[] = {"config.json", "vocab.txt", "modules.json"};
+    static const char *const names[] = {"vocab.txt", "modules.json"};
     const char *to = test_temp_path("tuned");
     char path[700];
     kua__map map;
@@ -250,7 +250,7 @@ static void a_tuned_model_is_saved_and_opens(void **state)
     (void)recorded_loss(&m, &vectors);
     const char *folder = copy_folder(m.folder);
     float rows[TEXTS * DIM];
-    assert_ok(kua__bert_params_save(&m.bert, test_temp_path("tuned/model.safetensors")));
+    assert_ok(kua__tape_model_save(&m.net, folder));
     encode(folder, &m, &(kua_encoder_options){.unit = KUA_UNIT_YES}, rows);
     for (size_t k = 0; k < TEXTS * DIM; k++)
         assert_near(vectors->value[k], rows[k], 2e-5);
@@ -264,11 +264,11 @@ static void bad_texts_are_refused(void **state)
     model_init(&m, "tiny-gelu");
     uint32_t ids[70] = {1000}, at[] = {0, 70};
     kua__ragged seq = {1, at};
-    assert_null(kua__bert_on_tape(m.tape, &m.bert, ids, seq, 0));
+    assert_null(kua__model_on_tape(m.tape, &m.net, ids, seq, 0));
     assert_fails(kua__tape_status(m.tape), KUA_INVALID, "text 0 has 70 tokens, the limit is 64");
     kua__tape_reset(m.tape);
     at[1] = 5;
-    assert_null(kua__bert_on_tape(m.tape, &m.bert, ids, seq, 0));
+    assert_null(kua__model_on_tape(m.tape, &m.net, ids, seq, 0));
     assert_fails(kua__tape_status(m.tape), KUA_INVALID, "1000");
     model_release(&m);
 }
@@ -276,27 +276,32 @@ static void bad_texts_are_refused(void **state)
 static void every_allocation_fails_once(void **state)
 {
     (void)state;
-    kua__model_config config = {8, 1, 2, 12, 20, 16, 2, 1e-12f, KUA__ACT_GELU};
+    kua__model_config config = kua__config_preset(KUA__FAMILY_BERT);
+    config.hidden = config.head_dim = 8;
+    config.layers = config.heads = config.kv_heads = 1;
+    config.inner = 12;
+    config.vocab = 20;
+    config.positions = 16;
+    config.types = 2;
     uint32_t ids[5] = {1, 2, 3, 4, 5}, at[3] = {0, 2, 5};
-    const char *path = test_temp_path("small.safetensors");
+    const char *path = test_temp_path("small");
     kua_status st;
     TEST_EVERY_ALLOCATION(st)
     {
         kua__params params;
-        kua__bert_params bert;
+        kua__tape_model net;
         kua__tape *t = NULL;
         kua__rng rng = kua__rng_make(1, 0);
         kua__params_init(&params);
-        st = kua__bert_params_create(&bert, &params, &config, &rng);
+        st = kua__tape_model_create(&net, &params, &config, KUA__TAPE_HEAD, &rng);
         if (!st) st = kua__tape_create(&(kua__tape_options){.chunk_bytes = 1 << 14}, &t);
         if (!st) {
-            kua__var *x = kua__bert_on_tape(t, &bert, ids, (kua__ragged){2, at}, .1f);
-            x = kua__pool_on_tape(t, x, (kua__ragged){2, at}, KUA_POOLING_MEAN, true);
-            st = kua__tape_backward(t, kua__sum(t, x));
+            kua__var *x = kua__model_on_tape(t, &net, ids, (kua__ragged){2, at}, .1f);
+            st = kua__tape_backward(t, kua__word_loss(t, &net, x, ids));
         }
-        if (!st) st = kua__bert_params_save(&bert, path);
+        if (!st) st = kua__tape_model_save(&net, path);
         kua__tape_free(t);
-        kua__bert_params_release(&bert);
+        kua__tape_model_release(&net);
         kua__params_release(&params);
     }
 }
