@@ -101,10 +101,14 @@ static kua_status find_item(kua__reading *r, uint32_t domain, kua__field id, uin
         return kua__reading_reject(r, KUA__ROLE_ITEM, id,
                                    "an item of one domain: several have it, name the domain");
     }
-    if (*item == KUA__NO_ID && may_create(r->in, domain)) {
-        return kua__intake_add_item(r->in, domain, id.text, id.n, item);
-    }
     return KUA_OK;
+}
+
+static kua_status find_or_create(kua__reading *r, uint32_t domain, kua__field id, uint32_t *item)
+{
+    KUA__TRY(find_item(r, domain, id, item));
+    if (r->bad || *item != KUA__NO_ID || !may_create(r->in, domain)) return KUA_OK;
+    return kua__intake_add_item(r->in, domain, id.text, id.n, item);
 }
 
 static kua_status add_event(kua__intake *in, const kua__intake_event *event)
@@ -135,7 +139,7 @@ static kua_status read_history(kua__reading *r, uint32_t domain, size_t *n)
         if (id.n > KUA__ID_MAX) {
             return kua__reading_reject(r, KUA__ROLE_HISTORY, id, "ids of 1 to 512 bytes");
         }
-        if (id.n) KUA__TRY(find_item(r, domain, id, &item));
+        if (id.n) KUA__TRY(find_or_create(r, domain, id, &item));
         if (item != KUA__NO_ID) {
             KUA__TRY(KUA__GROW(&own->history_items, &own->history_items_room,
                                own->n_history_items + *n, "items of histories"));
@@ -206,15 +210,16 @@ static kua_status take_event(kua__reading *r)
     if (r->bad) {
         return KUA_OK;
     }
-    if (event.item == KUA__NO_ID) {
+    if (event.item == KUA__NO_ID && !may_create(in, domain)) {
         kua__intake_count(in, KUA__CLEAN_UNKNOWN, 1, "%s:%zu: item '%.*s'", r->file->path,
                           r->row.line, (int)id.n, id.text);
         return KUA_OK;
     }
     KUA__TRY(read_event(r, &event));
     if (r->bad) {
-        return KUA_OK;
+        return KUA_OK; /* and its item, if that is new, is not made */
     }
+    if (event.item == KUA__NO_ID) KUA__TRY(find_or_create(r, domain, id, &event.item));
     if (r->binding.role[KUA__ROLE_HISTORY].n) {
         return take_history(r, domain, &event);
     }

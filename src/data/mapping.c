@@ -365,15 +365,9 @@ static bool usual_type(const char *word, size_t n, uint8_t *out)
 bool kua__mapping_type(const kua__mapping *mapping, const char *word, size_t n, uint8_t *out)
 {
     assert(mapping && (word || n == 0) && out);
-    char key[64]; /* jansson wants a NUL; a longer word maps to nothing, and is refused below */
     const json_t *types = json_object_get(section_of(mapping, KUA__SECTION_EVENTS), "types");
-    if (types && n < sizeof(key)) {
-        snprintf(key, sizeof(key), "%.*s", (int)n, word);
-        const json_t *type = json_object_get(types, key);
-        if (type) {
-            return kua__event_type_parse(json_string_value(type), json_string_length(type), out);
-        }
-    }
+    const json_t *type = types ? json_object_getn(types, word, n) : NULL;
+    if (type) return kua__event_type_parse(json_string_value(type), json_string_length(type), out);
     return kua__event_type_parse(word, n, out) || usual_type(word, n, out);
 }
 

@@ -160,18 +160,23 @@ static kua_status judge(kua__run *r, size_t number, kua__judgement *judgement)
 
 /* ---- all epochs ---- */
 
+/* j: NULL where nobody was asked */
 static kua_status note(kua__run *r, size_t number, double loss, const kua__judgement *j,
                        double seconds)
 {
-    json_t *point = json_pack("{s:i,s:f,s:f,s:f}", "epoch", (int)number, "loss", loss, "valid",
-                              j->ndcg, "seconds", seconds);
-    if (!point || json_array_append_new(r->curve, point))
+    json_t *point =
+        json_pack("{s:i,s:f,s:f}", "epoch", (int)number, "loss", loss, "seconds", seconds);
+    bool failed = !point || (j && json_object_set_new(point, "valid", json_real(j->ndcg)));
+    if (json_array_append_new(r->curve, point) || failed)
         return kua__fail_nomem(1, "a training curve");
-    kua__log_line(r->monitor, KUA_LOG_INFO,
-                  r->repeats
-                      ? "sequence: epoch %zu: loss %.4f, %.1f s, ndcg@10 %.4f (new %.4f, all %.4f)"
-                      : "sequence: epoch %zu: loss %.4f, %.1f s, ndcg@10 %.4f",
-                  number, loss, seconds, j->ndcg, j->fresh, j->all);
+    char quality[80] = "";
+    if (j && r->repeats)
+        snprintf(quality, sizeof(quality), ", ndcg@10 %.4f (new %.4f, all %.4f)", j->ndcg, j->fresh,
+                 j->all);
+    else if (j)
+        snprintf(quality, sizeof(quality), ", ndcg@10 %.4f", j->ndcg);
+    kua__log_line(r->monitor, KUA_LOG_INFO, "sequence: epoch %zu: loss %.4f, %.1f s%s", number,
+                  loss, seconds, quality);
     return KUA_OK;
 }
 
@@ -206,7 +211,7 @@ static kua_status train_blind(kua__run *r)
     while (e < epochs) {
         double loss, begun = kua__seconds();
         KUA__TRY(epoch(r, e++, epochs, &loss));
-        KUA__TRY(note(r, e, loss, &(kua__judgement){0}, kua__seconds() - begun));
+        KUA__TRY(note(r, e, loss, NULL, kua__seconds() - begun));
         r->best_epoch = e;
         KUA__TRY(kua__run_save(r, e));
     }

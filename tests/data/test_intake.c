@@ -88,9 +88,11 @@ static void settings_change_the_steps(void **state)
     (void)state;
     taken t;
     const char *items = file("i.csv", "item_id,title\na,A\n");
-    const char *events = file("e.csv", "user_id,item_id,timestamp\n"
-                                       "u,a,1500000000\nu,a,1500000000\nu,new,1500000001\n");
-    json_t *settings = json_pack("{s:s, s:s}", "duplicates", "keep", "unknown_items", "create");
+    const char *events =
+        file("e.csv", "user_id,item_id,timestamp\n"
+                      "u,a,1500000000\nu,a,1500000000\nu,never,soon\nu,new,1500000001\n");
+    json_t *settings = json_pack("{s:s, s:s, s:f}", "duplicates", "keep", "unknown_items", "create",
+                                 "max_bad_share", 0.5);
     assert_ok(take(
         &(kua__import_options){
             .domain = "d", .items = items, .events = events, .settings = settings},
@@ -99,6 +101,7 @@ static void settings_change_the_steps(void **state)
                    "u new 1500000001 1 purchase 0\n");
     assert_int_equal(t.in->events[0].occurrence, 0);
     assert_int_equal(t.in->events[1].occurrence, 1);
+    assert_int_equal(t.in->n_items, 2); /* "never" is not made: its row was rejected */
     release(&t);
     json_decref(settings);
 

@@ -121,8 +121,16 @@ static void event_types_have_many_names(void **state)
     (void)state;
     kua__mapping *m;
     uint8_t type;
-    assert_ok(parse("{\"events\": {\"types\": {\"kauf\": \"purchase\"}}}", &m));
+    const char *word =
+        "a-purchase-that-was-made-in-the-shop-by-telephone-and-entered-there-by-hand";
+    assert_ok(
+        parse("{\"events\": {\"types\": {\"kauf\": \"purchase\", "
+              "\"a-purchase-that-was-made-in-the-shop-by-telephone-and-entered-there-by-hand\""
+              ": \"purchase\"}}}",
+              &m));
     assert_true(kua__mapping_type(m, "kauf", 4, &type));
+    assert_int_equal(type, KUA__EVENT_PURCHASE);
+    assert_true(kua__mapping_type(m, word, strlen(word), &type));
     assert_int_equal(type, KUA__EVENT_PURCHASE);
     assert_true(kua__mapping_type(m, "add_to_cart", 11, &type));
     assert_int_equal(type, KUA__EVENT_CART);
