@@ -14,9 +14,12 @@
  *                                            ("x.y.bias" -> "x.y.weight"), else from the node's own
  *                                            name ("/x/y/MatMul" -> "x.y.weight"). It then has the
  *                                            shape [out,in] of torch, and is `turned`.
+ *     an anonymous initialiser in a Gemm     the same, by its own bias; turned where the node does
+ *                                            not transpose
  *
- * Reading maps the file; numbers in raw_data or packed float_data stay there, others are decoded.
- * Weights outside of the file ("external data") are refused.
+ * Numbers in raw_data or packed float_data stay where they are, others are decoded.
+ * Initialisers of types that no weight has (texts, doubles) are passed over. Weights outside of the
+ * file ("external data") are refused.
  */
 #ifndef KUA_TENSOR_ONNX_H
 #define KUA_TENSOR_ONNX_H
@@ -31,9 +34,8 @@ kua_status kua__onnx_parse(const char *name, const void *data, size_t n, kua__on
 void kua__onnx_close(kua__onnx *file); /* NULL is allowed */
 
 size_t kua__onnx_count(const kua__onnx *file);
-const kua__tensor *kua__onnx_at(const kua__onnx *file, size_t i);   /* in the order of the file */
-int64_t kua__onnx_opset(const kua__onnx *file);                     /* of the standard operators */
-const char *kua__onnx_producer(const kua__onnx *file);              /* "" where it is not told */
-const char *kua__onnx_meta(const kua__onnx *file, const char *key); /* NULL: none */
+const kua__tensor *kua__onnx_at(const kua__onnx *file, size_t i); /* in the order of the file */
+int64_t kua__onnx_opset(const kua__onnx *file);                   /* of the standard operators */
+const char *kua__onnx_producer(const kua__onnx *file);            /* "" where it is not told */
 
 #endif

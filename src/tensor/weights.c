@@ -92,6 +92,12 @@ const kua__gguf *kua__weights_gguf(const kua__weights *w)
     return w->gguf;
 }
 
+const kua__onnx *kua__weights_onnx(const kua__weights *w)
+{
+    assert(w);
+    return w->onnx;
+}
+
 const char *kua__weights_meta(const kua__weights *w, const char *key)
 {
     assert(w && key);
@@ -99,5 +105,5 @@ const char *kua__weights_meta(const kua__weights *w, const char *key)
         const char *text = kua__safetensors_meta(w->shard[i], key);
         if (text) return text;
     }
-    return w->onnx ? kua__onnx_meta(w->onnx, key) : NULL;
+    return NULL;
 }

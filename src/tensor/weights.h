@@ -25,6 +25,7 @@
 #define KUA_TENSOR_WEIGHTS_H
 
 #include "tensor/gguf.h"
+#include "tensor/onnx.h"
 #include "tensor/tensor.h"
 
 enum {
@@ -57,8 +58,8 @@ kua_status kua__weights_need(const kua__weights *w, const char *name, size_t ran
 
 /* The metadata of a GGUF file; NULL where it is of another format. */
 const kua__gguf *kua__weights_gguf(const kua__weights *w);
-/* A text of a safetensors file's "__metadata__" (of the first shard that has it), or of an ONNX
- * file's metadata_props; NULL: none. */
+const kua__onnx *kua__weights_onnx(const kua__weights *w); /* the same of an ONNX file */
+/* A text of a safetensors file's "__metadata__" (of the first shard that has it); NULL: none. */
 const char *kua__weights_meta(const kua__weights *w, const char *key);
 
 #endif
