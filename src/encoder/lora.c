@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "encoder/model_slots.h"
+#include "encoder/model_tape_slots.h"
 #include "tensor/gemm.h"
 
 static const struct {

@@ -20,7 +20,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "encoder/model_slots.h"
+#include "encoder/model_tape_slots.h"
 #include "grad/tape.h"
 
 static const float DEVIATION = .02f; /* of BERT's and GPT-2's own start ("initializer_range") */

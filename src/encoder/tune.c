@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "encoder/model_slots.h"
+#include "encoder/model_tape_slots.h"
 #include "tensor/kernels.h"
 
 static const char *const names[KUA__TUNE_COUNT] = {

@@ -1,6 +1,6 @@
-/* encoder/model_slots.h - which parameters a model on the tape has. */
-#ifndef KUA_ENCODER_MODEL_SLOTS_H
-#define KUA_ENCODER_MODEL_SLOTS_H
+/* encoder/model_tape_slots.h - which parameters a model on the tape has. */
+#ifndef KUA_ENCODER_MODEL_TAPE_SLOTS_H
+#define KUA_ENCODER_MODEL_TAPE_SLOTS_H
 
 #include "encoder/names.h"
 

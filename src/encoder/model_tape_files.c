@@ -1,4 +1,4 @@
-/* model_files.c - a model on the tape from and to a file.
+/* model_tape_files.c - a model on the tape from and to a file.
  *
  * Both ways are one walk over the slots of the family's naming: what lies in the file is a slice of
  * rows of a parameter (query, key and value are three tensors there and may be one here), possibly
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "encoder/model_tape.h"
-#include "encoder/model_slots.h"
+#include "encoder/model_tape_slots.h"
 #include "tensor/safetensors.h"
 
 /* A tensor of the file: where its numbers are on the tape. */

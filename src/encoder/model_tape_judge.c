@@ -1,5 +1,5 @@
-/* model_judge.c - how well a head for words predicts: loss and hits, with all logits of a few rows
- * at a time.
+/* model_tape_judge.c - how well a head for words predicts: loss and hits, with all logits of a few
+ * rows at a time.
  *
  * The training loss never has its logits as a whole and does not tell which word was the most
  * likely one; held-out text is judged here, without gradients, in rows that a core's cache holds.
