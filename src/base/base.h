@@ -195,6 +195,17 @@ typedef void (*kua__chunk_fn)(void *ctx, int thread, size_t first, size_t last);
 void kua__parallel_chunks(size_t n, size_t grain, kua__chunk_fn task, void *ctx);
 int kua__thread_index(void); /* 0 on the calling thread, 1.. on the workers */
 
+/* What went wrong in a task: messages are one a thread, so the task keeps its own here, and the
+ * calling thread fails with it once more. One for each thread; starts zeroed. */
+typedef struct kua__failure {
+    kua_status status; /* KUA_OK: none */
+    size_t at;         /* what the task worked on: of several failures the lowest is told */
+    char message[512];
+} kua__failure;
+void kua__failure_keep(kua__failure *failure, kua_status status, size_t at);
+/* KUA_OK where none of n has failed. */
+kua_status kua__failure_first(const kua__failure *failure, size_t n);
+
 /* ---- progress ---- */
 
 /* KUA_CANCELED if the monitor says so, else KUA_OK. Cheap: calls the monitor ten times a second at

@@ -2,9 +2,9 @@
  *
  * Why one message a thread
  *   Only the function that detects a failure knows the object, the value and the limit. It writes
- * them here, and everyone above passes a plain code up; nobody owns or frees the text. A worker
- * thread never reports a failure itself (tasks may not fail), so the message of the calling thread
- * is the one the caller wants.
+ * them here, and everyone above passes a plain code up; nobody owns or frees the text. A task
+ * that fails on a worker keeps the message in its kua__failure, and the calling thread fails with
+ * it once more.
  *
  * Invariants
  *   I1  message is always NUL-terminated; a text that does not fit is cut at the end of a
@@ -95,4 +95,24 @@ kua_status kua__fail_prefix(kua_status status, const char *format, ...)
     full[MESSAGE_BYTES - 1] = '\0';
     message_set(full);
     return status;
+}
+
+/* ---- failures of tasks ---- */
+
+void kua__failure_keep(kua__failure *failure, kua_status status, size_t at)
+{
+    assert(failure && status);
+    if (failure->status && failure->at <= at) return;
+    failure->status = status;
+    failure->at = at;
+    snprintf(failure->message, sizeof(failure->message), "%s", kua_error_message());
+}
+
+kua_status kua__failure_first(const kua__failure *failure, size_t n)
+{
+    const kua__failure *first = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (failure[i].status && (!first || failure[i].at < first->at)) first = &failure[i];
+    }
+    return first ? kua__fail(first->status, "%s", first->message) : KUA_OK;
 }

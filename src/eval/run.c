@@ -28,21 +28,15 @@ enum { BLOCK_FLOATS = 1 << 20, BLOCK_MAX = 256, BLOCKS_PER_ROUND = 8 };
 /* BLOCK_FLOATS: 4 MiB of scores a thread. BLOCK_MAX: questions at once where the catalogue is
  * small. BLOCKS_PER_ROUND: how many blocks a thread gets between two looks at the monitor. */
 
-typedef struct failure {
-    kua_status status;
-    size_t question;
-    char message[512];
-} failure;
-
 typedef struct runner {
     const kua__eval_set *set;
     kua__score_fn score;
     void *ctx;
     kua__eval_result *out;
-    size_t block;    /* questions scored at once */
-    size_t base;     /* first question of the round */
-    float *scores;   /* [threads, block, n_items] */
-    failure *failed; /* [threads] */
+    size_t block;         /* questions scored at once */
+    size_t base;          /* first question of the round */
+    float *scores;        /* [threads, block, n_items] */
+    kua__failure *failed; /* [threads] */
 } runner;
 
 static kua_status check_scores(const runner *r, const float *scores, size_t first, size_t n)
@@ -145,8 +139,7 @@ static void describe_list(const runner *r, size_t q)
 static void score_block(void *ctx, int thread, size_t first, size_t last)
 {
     const runner *r = ctx;
-    failure *failed = &r->failed[thread];
-    if (failed->status) return;
+    if (r->failed[thread].status) return;
     size_t n_items = r->set->n_items, n = last - first, q0 = r->base + first;
     assert(n <= r->block);
     assert(q0 + n <= r->set->n_users && thread < kua__threads());
@@ -154,24 +147,13 @@ static void score_block(void *ctx, int thread, size_t first, size_t last)
     kua_status st = r->score(r->ctx, r->set->query + q0, n, scores);
     if (!st) st = check_scores(r, scores, q0, n);
     if (st) {
-        *failed = (failure){.status = st, .question = q0};
-        snprintf(failed->message, sizeof(failed->message), "%s", kua_error_message());
+        kua__failure_keep(&r->failed[thread], st, q0);
         return;
     }
     for (size_t q = 0; q < n; q++) {
         rank_question(r, q0 + q, scores + q * n_items);
         describe_list(r, q0 + q);
     }
-}
-
-static kua_status first_failure(const runner *r)
-{
-    const failure *first = NULL;
-    for (int t = 0; t < kua__threads(); t++) {
-        const failure *f = &r->failed[t];
-        if (f->status && (!first || f->question < first->question)) first = f;
-    }
-    return first ? kua__fail(first->status, "%s", first->message) : KUA_OK;
 }
 
 static kua_status run_rounds(runner *r, const kua_monitor *monitor)
@@ -181,7 +163,7 @@ static kua_status run_rounds(runner *r, const kua_monitor *monitor)
     for (r->base = 0; r->base < n_users; r->base += round) {
         KUA__TRY(kua__progress(monitor, "rank items", r->base, n_users));
         kua__parallel_chunks(KUA__MIN(round, n_users - r->base), r->block, score_block, r);
-        KUA__TRY(first_failure(r));
+        KUA__TRY(kua__failure_first(r->failed, (size_t)kua__threads()));
     }
     return kua__progress(monitor, "rank items", n_users, n_users);
 }

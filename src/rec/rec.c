@@ -184,3 +184,15 @@ kua__history kua__cut_history(const kua__cut *cut, uint32_t user)
     return (kua__history){log->item + first, log->time + first, log->type + first,
                           cut->end[user] - first};
 }
+
+kua__query kua__cut_query(const kua__cut *cut, const kua__source *sources, size_t n_sources,
+                          uint32_t user, int64_t now, kua__history *room)
+{
+    assert(room || n_sources == 0);
+    for (size_t s = 0; s < n_sources; s++)
+        room[s] = kua__cut_history(&sources[s].cut, user);
+    return (kua__query){.user = user,
+                        .now = now,
+                        .target = kua__cut_history(cut, user),
+                        .sources = n_sources ? room : NULL};
+}

@@ -113,5 +113,9 @@ void kua__rec_free(kua__rec *rec); /* NULL is allowed */
 
 /* The query of user u at a cut: history = the events before `cut.end[u]`. */
 kua__history kua__cut_history(const kua__cut *cut, uint32_t user);
+/* The same with what the user did in the sources: written to room[n_sources], which the query
+ * borrows. */
+kua__query kua__cut_query(const kua__cut *cut, const kua__source *sources, size_t n_sources,
+                          uint32_t user, int64_t now, kua__history *room);
 
 #endif

@@ -23,11 +23,6 @@
 
 enum { BLOCK = 128, ANSWERS_MAX = 64, HISTORY_MAX = 4096 };
 
-typedef struct failure {
-    kua_status status;
-    char message[256];
-} failure;
-
 typedef struct block {
     const kua__sequence *s;
     const kua__sequence_trial *trial;
@@ -40,7 +35,7 @@ typedef struct block {
     kua__query *query;      /* [BLOCK] */
     kua__history *sources;  /* [BLOCK, n_sources] */
     struct user_work *work; /* [threads] */
-    struct failure *failed; /* [threads] */
+    kua__failure *failed;   /* [threads] */
     double *fresh;          /* [BLOCK, n_mixes], NAN: nothing new */
     double *all;            /* [BLOCK, n_mixes, n_terms] */
 } block;
@@ -184,35 +179,19 @@ static kua_status network_scores(const block *b, size_t n)
 static void partners_task(void *ctx, int thread, size_t first, size_t last)
 {
     const block *b = ctx;
-    failure *failed = &b->failed[thread];
-    for (size_t p = 0; p < b->n_partners && !failed->status; p++) {
-        failed->status = kua__partner_scores(b->s->partner[p].rec, b->query + first, last - first,
-                                             b->partner + (p * BLOCK + first) * b->n_items);
-        if (failed->status)
-            snprintf(failed->message, sizeof(failed->message), "%s", kua_error_message());
-    }
-}
-
-/* A worker's message stays with the worker: it is written again here. */
-static kua_status first_failure(const block *b)
-{
-    for (int t = 0; t < kua__threads(); t++) {
-        if (b->failed[t].status) return kua__fail(b->failed[t].status, "%s", b->failed[t].message);
-    }
-    return KUA_OK;
+    kua_status st = KUA_OK;
+    for (size_t p = 0; p < b->n_partners && !st; p++)
+        st = kua__partner_scores(b->s->partner[p].rec, b->query + first, last - first,
+                                 b->partner + (p * BLOCK + first) * b->n_items);
+    if (st) kua__failure_keep(&b->failed[thread], st, first);
 }
 
 static void ask(const block *b, size_t n)
 {
     const kua__sequence_domain *domain = b->trial->domain;
     for (size_t i = 0; i < n; i++) {
-        kua__history *sources = b->sources + i * domain->n_sources;
-        for (size_t k = 0; k < domain->n_sources; k++)
-            sources[k] = kua__cut_history(&domain->sources[k].cut, b->user[i]);
-        b->query[i] = (kua__query){.user = b->user[i],
-                                   .now = b->now,
-                                   .target = kua__cut_history(domain->train, b->user[i]),
-                                   .sources = domain->n_sources ? sources : NULL};
+        b->query[i] = kua__cut_query(domain->train, domain->sources, domain->n_sources, b->user[i],
+                                     b->now, b->sources + i * domain->n_sources);
     }
 }
 
@@ -240,7 +219,7 @@ static kua_status try_blocks(block *b)
         ask(b, n);
         KUA__TRY(network_scores(b, n));
         if (b->n_partners) kua__parallel_chunks(n, 16, partners_task, b);
-        KUA__TRY(first_failure(b));
+        KUA__TRY(kua__failure_first(b->failed, (size_t)kua__threads()));
         kua__parallel_chunks(n, 4, users_task, b);
         add_measures(b, n, &counted);
     }

@@ -23,8 +23,7 @@ typedef struct run {
     float *scores;         /* [threads, BLOCK, n_items] */
     kua__history *sources; /* [threads, BLOCK, n_sources] */
     double *ndcg;          /* [n users], NAN: no relevant item */
-    kua_status *status;    /* [threads] */
-    char (*message)[256];  /* [threads] */
+    kua__failure *failed;  /* [threads] */
 } run;
 
 /* Distinct relevant items, at most as many as an ideal list could show. */
@@ -58,11 +57,8 @@ static kua_status score_block(const run *r, const uint32_t *user, size_t n, kua_
     const kua__world *world = r->valid->world;
     kua__query query[BLOCK];
     for (size_t i = 0; i < n; i++) {
-        kua__history *own = sources + i * world->n_sources;
-        for (size_t s = 0; s < world->n_sources; s++)
-            own[s] = kua__cut_history(&world->sources[s].cut, user[i]);
-        query[i] = (kua__query){user[i], r->valid->now, kua__cut_history(&world->train, user[i]),
-                                world->n_sources ? own : NULL};
+        query[i] = kua__cut_query(&world->train, world->sources, world->n_sources, user[i],
+                                  r->valid->now, sources + i * world->n_sources);
     }
     return kua__rec_score(r->rec, query, n, scores);
 }
@@ -76,10 +72,7 @@ static void run_block(void *ctx, int thread, size_t first, size_t last)
     const uint32_t *user = r->valid->user + first;
     assert(last - first <= BLOCK);
     kua_status st = score_block(r, user, last - first, sources, scores);
-    if (st && !r->status[thread]) {
-        r->status[thread] = st;
-        snprintf(r->message[thread], sizeof(*r->message), "%s", kua_error_message());
-    }
+    if (st) kua__failure_keep(&r->failed[thread], st, first);
     for (size_t i = first; !st && i < last; i++)
         r->ndcg[i] = user_ndcg(r, r->valid->user[i], scores + (i - first) * n_items);
 }
@@ -95,15 +88,6 @@ static double mean(const double *value, size_t n)
     return counted > 0 ? sum / counted : 0;
 }
 
-/* A worker's message stays with the worker: it is written again here. */
-static kua_status first_failure(const run *r, size_t threads)
-{
-    for (size_t t = 0; t < threads; t++) {
-        if (r->status[t]) return kua__fail(r->status[t], "%s", r->message[t]);
-    }
-    return KUA_OK;
-}
-
 kua_status kua__valid_ndcg(const kua__valid *valid, const kua__rec *rec, bool fresh, double *out)
 {
     size_t threads = (size_t)kua__threads(), blocks = threads * BLOCK;
@@ -113,17 +97,15 @@ kua_status kua__valid_ndcg(const kua__valid *valid, const kua__rec *rec, bool fr
     KUA__GOTO(st, KUA__NEW_ARRAY(&r.scores, blocks * rec->n_items, "scores"));
     KUA__GOTO(st, KUA__NEW_ARRAY(&r.sources, blocks * valid->world->n_sources, "histories"));
     KUA__GOTO(st, KUA__NEW_ARRAY(&r.ndcg, valid->n, "measures"));
-    KUA__GOTO(st, KUA__NEW_ZEROED(&r.status, threads, "statuses"));
-    KUA__GOTO(st, KUA__NEW_ZEROED(&r.message, threads, "messages"));
+    KUA__GOTO(st, KUA__NEW_ZEROED(&r.failed, threads, "threads"));
     kua__parallel_chunks(valid->n, BLOCK, run_block, &r);
-    st = first_failure(&r, threads);
+    st = kua__failure_first(r.failed, threads);
     if (!st) *out = mean(r.ndcg, valid->n);
 done:
     kua__free(r.scores);
     kua__free(r.sources);
     kua__free(r.ndcg);
-    kua__free(r.status);
-    kua__free(r.message);
+    kua__free(r.failed);
     return st;
 }
 
