@@ -267,12 +267,13 @@ static kua_status take_info(cursor *c, kua__tensor *t, size_t alignment)
     KUA__TRY(take_name(c, "a tensor's name", KUA__TENSOR_NAME_MAX, &t->name));
     KUA__TRY(take_shape(c, t));
     KUA__TRY(take_dtype(c, t));
-    if (!kua__tensor_measure(t)) {
-        return BAD(c, t,
-                   "a shape of %s overflows, or its rows are no multiple of %s's %zu elements",
-                   kua__shape_text(t->rank, t->dim, shape), kua__dtype_name(t->dtype),
-                   kua__dtype_block(t->dtype));
-    }
+    size_t block = kua__dtype_block(t->dtype), row = t->dim[t->rank - 1];
+    if (row % block)
+        return BAD(c, t, "rows of %zu elements are no multiple of %s's blocks of %zu", row,
+                   kua__dtype_name(t->dtype), block);
+    if (!kua__tensor_measure(t))
+        return BAD(c, t, "the product of the shape %s overflows",
+                   kua__shape_text(t->rank, t->dim, shape));
     KUA__TRY(take_u64(c, "the place of a tensor", &offset));
     if (offset % alignment)
         return BAD(c, t, "begins at byte %" PRIu64 " of the data, no multiple of %zu", offset,
