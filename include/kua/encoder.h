@@ -1,4 +1,4 @@
-/* kua/encoder.h - texts to vectors with a pretrained BERT model.
+/* kua/encoder.h - texts to vectors with a pretrained transformer.
  *
  *     kua_encoder *encoder = NULL;
  *     kua_text text = {"wireless headphones", 19};
@@ -7,13 +7,19 @@
  *     if (!st) st = kua_encoder_encode(encoder, &text, 1, NULL, vector, NULL);
  *     kua_encoder_free(encoder);
  *
- * The folder holds what Python's sentence-transformers and transformers write:
+ * Families: BERT, DistilBERT, RoBERTa and XLM-RoBERTa, GPT-2, llama. Of causal models the vector of
+ * the last token stands for the text, where nothing else is asked for or stated.
  *
- *     config.json                  BERT's sizes ("model_type": "bert")
- *     model.safetensors            the weights in F32, F16 or BF16, names with or without "bert."
- *     tokenizer.json or vocab.txt  see kua/tokenizer.h
- *     1_Pooling/config.json        how tokens become one vector: mean, first ("CLS") or largest.
- *                                  Absent: mean
+ * The path is a folder as Python's sentence-transformers and transformers write it, or a model
+ * file:
+ *
+ *     config.json                  the family ("model_type") and its sizes
+ *     model.safetensors            the weights in F32, F16 or BF16; or several with an index; or
+ * one
+ *                                  *.gguf (sizes and tokenizer are in it) or *.onnx
+ *     tokenizer.json or the like   see kua/tokenizer.h
+ *     1_Pooling/config.json        how tokens become one vector: mean, first ("CLS"), largest or
+ *                                  last. Absent: the mean, or causal models' last token
  *     modules.json                 whether vectors are brought to length 1. Absent: they are
  *     sentence_bert_config.json    max_seq_length: longer texts are cut there. Absent: at 256
  *                                  tokens, or at the model's last position where that is less
@@ -22,8 +28,9 @@
  *     token; equal texts are encoded once. Each thread encodes batches of its own; a single query
  *     is shared by all threads. bench/encode.c measures it.
  *
- * Results: computed in f32 whatever the file holds. A text's vector depends on the text alone, up
- *     to rounding; the same call with the same number of threads gives the same bits.
+ * Results: computed in f32 whatever the file holds, unless another precision is asked for. A text's
+ * vector depends on the text alone, up to rounding; the same call with the same number of threads
+ * gives the same bits.
  *
  * Threads: a loaded encoder is immutable but for a pool of scratch memory that locks itself: any
  *     number of threads may encode with it.
@@ -55,14 +62,24 @@ typedef enum kua_pooling {
 
 typedef enum kua_unit { KUA_UNIT_MODEL, KUA_UNIT_YES, KUA_UNIT_NO } kua_unit;
 
+/* What products are computed in. Vectors of BF16 and INT8 are close to those of F32 (a cosine of
+ * about .9999 and .998), not equal. */
+typedef enum kua_precision {
+    KUA_PRECISION_F32,
+    KUA_PRECISION_BF16, /* as F32 where the processor has no bf16 products */
+    KUA_PRECISION_INT8
+} kua_precision;
+
 typedef struct kua_encoder_options {
     kua_pooling pooling;
     kua_unit unit;       /* vectors of length 1; KUA_UNIT_MODEL: what the folder says */
     size_t max_tokens;   /* a text's tokens, special ones included; 0: the folder's limit */
     size_t batch_tokens; /* computed together; 0: what suits the processor's cache */
+    kua_precision precision;
 } kua_encoder_options;
 
 typedef struct kua_encoder_info {
+    const char *family;               /* "bert", as config.json calls it */
     size_t dim, layers, heads, inner; /* inner: width of the layers' feed-forward part */
     size_t vocab_size, max_tokens;
     kua_pooling pooling; /* never KUA_POOLING_MODEL */
@@ -84,7 +101,7 @@ typedef struct kua_encoder kua_encoder;
 /* options may be NULL. On failure *out is NULL. KUA_IO, KUA_NOTFOUND: a file is missing.
  * KUA_FORMAT: a file is damaged or of another kind, or sizes do not agree; the message names file,
  * tensor or field, and numbers. KUA_INVALID: an option is out of range. KUA_NOMEM. */
-KUA_MUST_CHECK kua_status kua_encoder_load(const char *folder, const kua_encoder_options *options,
+KUA_MUST_CHECK kua_status kua_encoder_load(const char *path, const kua_encoder_options *options,
                                            kua_encoder **out);
 void kua_encoder_free(kua_encoder *encoder); /* NULL is allowed */
 

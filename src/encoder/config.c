@@ -91,6 +91,9 @@ kua_status kua__config_check(const char *name, const kua__model_config *c)
     if (!c->learned_positions && c->head_dim % 2)
         return kua__fail(KUA_FORMAT, "%s: rotary positions want heads of even width, not %zu", name,
                          c->head_dim);
+    if (c->gated && c->activation != KUA__ACT_SILU)
+        return kua__fail(KUA_FORMAT, "%s: a gated inner part with another activation than silu",
+                         name);
     if (c->first_position >= c->positions)
         return kua__fail(KUA_FORMAT, "%s: %zu positions, and the first one is %zu", name,
                          c->positions, c->first_position);

@@ -36,7 +36,7 @@ typedef struct job {
     uint32_t *pick, *batch;     /* [n_distinct], [n_batches + 1] */
     size_t n_distinct, n_batches, tokens;
     kua__encoder_scratch **scratch; /* [threads] */
-    kua__bert_scratch **crew;       /* [threads] their insides */
+    kua__scratch **crew;            /* [threads] their insides */
     size_t n_crew;                  /* how many work on one batch: 1, or all */
     const uint32_t **id;            /* [n_distinct] of pick[] */
     uint32_t *length;               /* [n_distinct] of pick[] */
@@ -182,11 +182,11 @@ static void job_fail(job *j, kua_status status)
 static void write_rows(const job *j, size_t first, size_t last, const float *x)
 {
     const kua_encoder *e = j->encoder;
-    size_t dim = e->bert.config.hidden;
+    size_t dim = e->model.config.hidden;
     for (size_t i = first; i < last; i++) {
         size_t from = j->distinct[j->pick[i]], to = j->distinct[j->pick[i] + 1];
         float *row = j->rows + j->order[from] * dim;
-        kua__bert_pool(x, j->length[i], dim, e->pooling, e->unit, row);
+        kua__pool_rows(x, j->length[i], dim, e->pooling, e->unit, row);
         for (size_t k = from + 1; k < to; k++)
             memcpy(j->rows + j->order[k] * dim, row, dim * sizeof(*row));
         x += j->length[i] * dim;
@@ -196,11 +196,11 @@ static void write_rows(const job *j, size_t first, size_t last, const float *x)
 static void run_batch(job *j, int thread, size_t batch)
 {
     size_t first = j->batch[batch], last = j->batch[batch + 1];
-    kua__bert_batch b = {.n = last - first, .id = j->id + first, .length = j->length + first};
+    kua__text_batch b = {.n = last - first, .id = j->id + first, .length = j->length + first};
     for (size_t i = 0; i < b.n; i++)
         b.tokens += b.length[i];
     assert(b.n >= 1 && b.tokens <= j->encoder->rows); /* I2 */
-    kua_status st = kua__bert_forward(&j->encoder->bert, j->crew + thread, j->n_crew, &b);
+    kua_status st = kua__model_forward(&j->encoder->model, j->crew + thread, j->n_crew, &b);
     if (!st) write_rows(j, first, last, j->crew[thread]->x);
     /* Never the total here: that is told once, when every batch is done. */
     size_t done = atomic_fetch_add(&j->done, b.tokens) + b.tokens;
@@ -237,7 +237,7 @@ static kua_status job_arrays(job *j)
 /* Fewer batches than threads (a single query): all threads share each batch. */
 static kua_status job_scratch(job *j)
 {
-    size_t threads = (size_t)kua__threads(), parts = j->encoder->bert.parts;
+    size_t threads = (size_t)kua__threads(), parts = j->encoder->model.parts;
     bool together = j->n_batches < threads && parts > 1;
     j->n_crew = together ? parts : 1;
     j->threads = (int)(together ? parts : KUA__MIN(threads, j->n_batches));
@@ -245,7 +245,7 @@ static kua_status job_scratch(job *j)
     KUA__TRY(KUA__NEW_ZEROED(&j->crew, (size_t)j->threads, "scratch memory"));
     for (int i = 0; i < j->threads; i++) {
         KUA__TRY(kua__encoder_take(j->encoder, &j->scratch[i]));
-        j->crew[i] = &j->scratch[i]->bert;
+        j->crew[i] = &j->scratch[i]->scratch;
     }
     return KUA_OK;
 }
@@ -282,7 +282,7 @@ static kua_status job_run(job *j)
 
 static kua_status check_ids(const kua_encoder *e, const kua_id_batch *batch)
 {
-    size_t vocab = e->bert.config.vocab;
+    size_t vocab = e->model.config.vocab;
     if (batch->n > UINT32_MAX - 1)
         return kua__fail(KUA_INVALID, "encoder: %zu texts, the limit is %u", batch->n,
                          UINT32_MAX - 1);

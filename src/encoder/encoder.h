@@ -4,16 +4,16 @@
 
 #include <pthread.h>
 
-#include "encoder/bert.h"
+#include "encoder/model.h"
 #include "kua/encoder.h"
 
 typedef struct kua__encoder_scratch {
-    kua__bert_scratch bert;
+    kua__scratch scratch;
     struct kua__encoder_scratch *next;
 } kua__encoder_scratch;
 
 struct kua_encoder {
-    kua__bert bert;
+    kua__model model;
     kua_tokenizer *tokenizer;
     kua_pooling pooling;
     bool unit;

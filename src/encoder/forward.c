@@ -1,34 +1,58 @@
 /* forward.c - one batch through the model, on one thread or, where there is nothing else to do, on
  * all of them.
  *
- * The batch is a matrix of tokens. Only attention and pooling know where texts begin; everything
- * else is a product or a loop over rows. Rows are rounded up for the products (kua__packed_rows):
- * the rows behind the last token hold zeros at first and numbers that nobody reads afterwards.
+ * The batch is a matrix of tokens. Only attention, rotation and pooling know where texts begin;
+ * everything else is a product or a loop over rows. Rows are rounded up for the products
+ * (kua__packed_rows): the rows behind the last token hold zeros at first and numbers that nobody
+ * reads afterwards.
  *
  * Size of a batch: many rows read the weights seldom, few rows keep x and wide in a core's second
  * cache level. For a model of 384 the speed is flat from 192 to 384 tokens and falls off by 2 % at
  * 128 and 512.
  *
- *     wide  [ rows * 3 hidden: q k v | rows * hidden: attended ]      in attention
- *           [ rows * inner                                      ]     in the inner part
+ *     wide  [ rows * (q k v) | rows * attended ]      in attention
+ *           [ rows * inner, or gate and up     ]      in the inner part
  *
  * Both parts use one block in turn: q, k, v and what was attended are over when the inner part
- * begins. x is read and added to by the products behind them (their epilogue), never copied.
+ * begins. x is read and added to by the products behind them (their epilogue), never copied; where
+ * norms stand before, what was normed is in y.
  */
 #include <assert.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
-#include "encoder/bert.h"
+#include "encoder/pass.h"
 #include "tensor/kernels.h"
 
-/* ---- scratch ---- */
+/* ---- shapes ---- */
+
+static size_t query_cols(const kua__model_config *c)
+{
+    return c->heads * c->head_dim;
+}
+
+static size_t key_cols(const kua__model_config *c)
+{
+    return c->kv_heads * c->head_dim;
+}
 
 static size_t wide_cols(const kua__model_config *c)
 {
-    return KUA__MAX(4 * c->hidden, c->inner);
+    size_t attention = 2 * (query_cols(c) + key_cols(c)), inner = (c->gated ? 2 : 1) * c->inner;
+    return KUA__MAX(KUA__MAX(attention, inner), c->hidden); /* hidden: of the head for words */
 }
+
+static kua__attend_options attention_of(const kua__model_config *c)
+{
+    return (kua__attend_options){.heads = c->heads,
+                                 .kv_heads = c->kv_heads,
+                                 .dim = c->head_dim,
+                                 .scale = 1.0f / sqrtf((float)c->head_dim),
+                                 .causal = c->causal,
+                                 .last = c->heads};
+}
+
+/* ---- scratch ---- */
 
 /* Floats rounded up so that what follows is aligned. */
 static size_t aligned(size_t floats)
@@ -36,92 +60,136 @@ static size_t aligned(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-static kua__attend_options attention_of(const kua__model_config *c)
+/* Floats of each part of the block, in the order of the struct. */
+typedef struct room {
+    size_t x, y, wide, attention, panel;
+} room;
+
+static size_t panel_of(const kua__dense *d)
 {
-    size_t dim = c->hidden / c->heads;
-    return (kua__attend_options){c->heads, c->heads, dim,     1.0f / sqrtf((float)dim),
-                                 false,    0,        c->heads};
+    return d->lean ? kua__lean_panel(d->lean) : 0;
 }
 
-size_t kua__bert_scratch_bytes(const kua__model_config *config, size_t rows, size_t longest)
+static room room_of(const kua__model *m, size_t rows, size_t longest)
 {
-    kua__attend_options a = attention_of(config);
-    size_t room = kua__packed_rows(rows);
-    return (aligned(room * config->hidden) + aligned(room * wide_cols(config)) +
-            kua__attention_scratch(&a, longest)) *
-           sizeof(float);
+    const kua__model_config *c = &m->config;
+    kua__attend_options a = attention_of(c);
+    size_t n = kua__packed_rows(rows);
+    const kua__layer *l = m->layer; /* all are alike */
+    room r = {aligned(n * c->hidden), c->pre_norm ? aligned(n * c->hidden) : 0,
+              aligned(n * wide_cols(c)), aligned(kua__attention_scratch(&a, longest)), 0};
+    r.panel = KUA__MAX(KUA__MAX(panel_of(&l->qkv), panel_of(&l->out)),
+                       KUA__MAX(panel_of(&l->up), panel_of(&l->down)));
+    r.panel = KUA__MAX(r.panel, KUA__MAX(panel_of(&m->head.dense), panel_of(&m->head.words)));
+    return r;
 }
 
-kua_status kua__bert_scratch_init(kua__bert_scratch *scratch, const kua__bert *bert, size_t rows,
-                                  size_t longest)
+size_t kua__scratch_bytes(const kua__model *model, size_t rows, size_t longest)
 {
-    assert(scratch && bert && rows >= longest && longest >= 1);
-    const kua__model_config *c = &bert->config;
-    *scratch = (kua__bert_scratch){.rows = rows, .longest = longest};
-    size_t bytes = kua__bert_scratch_bytes(c, rows, longest), room = kua__packed_rows(rows);
+    room r = room_of(model, rows, longest);
+    return (r.x + r.y + r.wide + r.attention + r.panel) * sizeof(float);
+}
+
+kua_status kua__scratch_init(kua__scratch *scratch, const kua__model *model, size_t rows,
+                             size_t longest)
+{
+    assert(scratch && model && longest >= 1 && rows >= 1);
+    *scratch = (kua__scratch){.rows = rows, .longest = longest};
+    room r = room_of(model, rows, longest);
+    size_t bytes = kua__scratch_bytes(model, rows, longest);
     if (!(scratch->block = kua__malloc(bytes)))
         return kua__fail_nomem(bytes, "an encoder's scratch memory");
     scratch->x = scratch->block;
-    scratch->wide = scratch->x + aligned(room * c->hidden);
-    scratch->attention = scratch->wide + aligned(room * wide_cols(c));
+    scratch->y = scratch->x + r.x;
+    scratch->wide = scratch->y + r.y;
+    scratch->attention = scratch->wide + r.wide;
+    scratch->panel = scratch->attention + r.attention;
     kua_status st = kua__lane_create(&scratch->lane);
-    if (st) kua__bert_scratch_release(scratch);
+    if (st) kua__scratch_release(scratch);
     return st;
 }
 
-void kua__bert_scratch_release(kua__bert_scratch *scratch)
+void kua__scratch_release(kua__scratch *scratch)
 {
     kua__lane_free(scratch->lane);
     kua__free(scratch->block);
-    *scratch = (kua__bert_scratch){0};
+    *scratch = (kua__scratch){0};
 }
 
-/* ---- steps: each is cut in parts, one for each member of the crew ---- */
+/* ---- keys and values of earlier tokens ---- */
 
-/* A batch on its way. */
-typedef struct pass {
-    const kua__bert *bert;
-    const kua__bert_batch *batch;
-    kua__bert_scratch *const *crew;
-    size_t n_crew, rows;
-    float *x, *wide, *attended; /* of crew[0] */
-    const kua__packed *product; /* of the current step, and what it goes from and to */
-    const float *from;
-    float *to;
-    const kua__bert_norm *norm;
-    atomic_bool failed; /* whoever sets it writes status and message */
-    kua_status status;
-    char message[400];
-} pass;
-
-/* Too little work to wake anybody for. */
-enum { NORM_ROWS = 32 };
-
-static void pass_fail(pass *p, kua_status status)
+static size_t cache_floats(const kua__model_config *c, size_t positions)
 {
-    if (atomic_exchange(&p->failed, true)) return;
-    snprintf(p->message, sizeof(p->message), "%s", kua_error_message());
-    p->status = status;
+    return c->layers * positions * key_cols(c);
 }
 
-static void product_parts(void *ctx, size_t first, size_t last)
+size_t kua__cache_bytes(const kua__model_config *config, size_t positions)
 {
-    pass *p = ctx;
-    for (size_t i = first; i < last && i < kua__packed_parts(p->product); i++) {
-        kua_status st =
-            kua__packed_run_part(p->product, p->crew[i]->lane, i, p->rows, p->from, p->to);
-        if (st) pass_fail(p, st);
+    return 2 * cache_floats(config, positions) * sizeof(float);
+}
+
+kua_status kua__cache_init(kua__cache *cache, const kua__model_config *config, size_t positions)
+{
+    assert(cache && config && positions >= 1);
+    *cache = (kua__cache){.room = positions};
+    KUA__TRY(KUA__NEW_ARRAY(&cache->k, 2 * cache_floats(config, positions), "keys and values"));
+    cache->v = cache->k + cache_floats(config, positions);
+    return KUA_OK;
+}
+
+void kua__cache_release(kua__cache *cache)
+{
+    kua__free(cache->k);
+    *cache = (kua__cache){0};
+}
+
+/* ---- attention ---- */
+
+/* Positions of the batch's tokens: those of a text count from its cache on. */
+static size_t past_of(const pass *p)
+{
+    return p->batch->cache ? p->batch->cache->past : 0;
+}
+
+static void rotate_rows(pass *p)
+{
+    const kua__model *m = p->model;
+    const kua__model_config *c = &m->config;
+    float *row = p->wide;
+    for (size_t i = 0; i < p->batch->n; i++) {
+        for (size_t j = 0; j < p->batch->length[i]; j++, row += query_cols(c) + 2 * key_cols(c)) {
+            const float *turn = m->turn + (past_of(p) + j) * c->head_dim;
+            kua__rotate(row, turn, c->heads + c->kv_heads, c->head_dim, c->rope_interleaved);
+        }
     }
 }
 
-static kua_status run_product(pass *p, const kua__packed *product, const float *from, float *to)
+/* Keys and values of the one text behind those that are there. */
+static void keep_keys(pass *p)
 {
-    if (p->n_crew == 1) return kua__packed_run(product, p->crew[0]->lane, p->rows, from, to);
-    p->product = product;
-    p->from = from;
-    p->to = to;
-    kua__parallel_for(p->n_crew, 1, product_parts, p);
-    return p->failed ? kua__fail(p->status, "%s", p->message) : KUA_OK;
+    const kua__model_config *c = &p->model->config;
+    kua__cache *cache = p->batch->cache;
+    size_t kv = key_cols(c), row = query_cols(c) + 2 * kv;
+    size_t at = (p->layer * cache->room + cache->past) * kv;
+    assert(p->batch->n == 1 && cache->past + p->batch->tokens <= cache->room);
+    for (size_t i = 0; i < p->batch->tokens; i++) {
+        const float *k = p->wide + i * row + query_cols(c);
+        memcpy(cache->k + at + i * kv, k, kv * sizeof(*k));
+        memcpy(cache->v + at + i * kv, k + kv, kv * sizeof(*k));
+    }
+}
+
+/* Where the queries, keys and values of a text are; `at`: its first token. */
+static kua__attend_rows rows_of(const pass *p, size_t at, size_t n)
+{
+    const kua__model_config *c = &p->model->config;
+    const kua__cache *cache = p->batch->cache;
+    size_t q = query_cols(c), kv = key_cols(c), row = q + 2 * kv;
+    const float *first = p->wide + at * row;
+    if (!cache) return (kua__attend_rows){first, first + q, first + q + kv, row, row, n, n};
+    size_t layer = p->layer * cache->room * kv;
+    return (kua__attend_rows){first, cache->k + layer, cache->v + layer, row, kv,
+                              n,     cache->past + n};
 }
 
 /* Heads of all texts. */
@@ -129,65 +197,44 @@ static void attend_parts(void *ctx, size_t first, size_t last)
 {
     assert(first < last && last <= ((const pass *)ctx)->n_crew);
     const pass *p = ctx;
-    const kua__model_config *c = &p->bert->config;
+    const kua__model_config *c = &p->model->config;
     kua__attend_options a = attention_of(c);
     kua__attend_fn attend = kua__attend_get(a.dim);
     a.first = first * c->heads / p->n_crew;
     a.last = last * c->heads / p->n_crew;
     for (size_t i = 0, at = 0; i < p->batch->n; at += p->batch->length[i++]) {
-        const float *q = p->wide + at * 3 * c->hidden;
-        size_t h = c->hidden, n = p->batch->length[i];
-        attend(&a, &(kua__attend_rows){q, q + h, q + 2 * h, 3 * h, 3 * h, n, n},
-               p->attended + at * h, p->crew[first]->attention);
-    }
-}
-
-static void norm_rows(void *ctx, size_t first, size_t last)
-{
-    const pass *p = ctx;
-    const kua__kernels *k = kua__kernels_get();
-    size_t h = p->bert->config.hidden;
-    float stat[2];
-    for (size_t i = first; i < last; i++) {
-        k->layer_norm(p->x + i * h, stat, p->x + i * h, p->norm->gain, p->norm->bias,
-                      p->bert->config.epsilon, h);
+        kua__attend_rows rows = rows_of(p, at, p->batch->length[i]);
+        attend(&a, &rows, p->attended + at * query_cols(c), p->crew[first]->attention);
     }
 }
 
 static void run_attention(pass *p)
 {
+    if (p->model->turn) rotate_rows(p);
+    if (p->batch->cache) keep_keys(p);
     if (p->n_crew == 1)
         attend_parts(p, 0, 1);
     else
         kua__parallel_for(p->n_crew, 1, attend_parts, p);
 }
 
-static void run_norm(pass *p, const kua__bert_norm *norm)
-{
-    p->norm = norm;
-    if (p->n_crew == 1)
-        norm_rows(p, 0, p->batch->tokens);
-    else
-        kua__parallel_for(p->batch->tokens, NORM_ROWS, norm_rows, p);
-}
-
 /* ---- layers ---- */
 
-static void embed(const kua__bert *b, const kua__bert_batch *batch, float *x)
+static void embed(const kua__model *m, const kua__text_batch *batch, size_t past, float *x)
 {
     const kua__kernels *k = kua__kernels_get();
-    size_t h = b->config.hidden;
-    const float *words = kua__tensor_f32(b->word);
+    size_t h = m->config.hidden;
+    const float *words = kua__tensor_f32(m->word);
     for (size_t i = 0; i < batch->n; i++) {
         for (size_t j = 0; j < batch->length[i]; j++, x += h) {
-            size_t id = batch->id[i][j];
-            assert(id < b->config.vocab && j < b->positions);
-            if (words) {
-                k->add(x, words + id * h, b->place + j * h, h);
-            } else {
-                kua__tensor_to_f32(b->word, id * h, h, x);
-                k->add(x, x, b->place + j * h, h);
+            size_t id = batch->id[i][j], at = past + j;
+            assert(id < m->config.vocab && at < m->positions);
+            if (words && m->place) {
+                k->add(x, words + id * h, m->place + at * h, h);
+                continue;
             }
+            kua__tensor_to_f32(m->word, id * h, h, x);
+            if (m->place) k->add(x, x, m->place + at * h, h);
         }
     }
 }
@@ -197,66 +244,68 @@ static void embed(const kua__bert *b, const kua__bert_batch *batch, float *x)
 static void clear_spare_rows(pass *p)
 {
     assert(p->rows >= p->batch->tokens);
-    size_t h = p->bert->config.hidden, tokens = p->batch->tokens;
-    size_t bytes = (p->rows - tokens) * h * sizeof(float);
-    memset(p->x + tokens * h, 0, bytes);
-    memset(p->attended + tokens * h, 0, bytes);
+    size_t h = p->model->config.hidden, q = query_cols(&p->model->config);
+    size_t tokens = p->batch->tokens, spare = p->rows - tokens;
+    memset(p->x + tokens * h, 0, spare * h * sizeof(float));
+    memset(p->attended + tokens * q, 0, spare * q * sizeof(float));
+    if (p->model->config.pre_norm) memset(p->crew[0]->y + tokens * h, 0, spare * h * sizeof(float));
 }
 
-static kua_status run_layer(pass *p, const kua__bert_layer *layer)
+static kua_status run_layer(pass *p, const kua__layer *layer)
 {
+    bool before = p->model->config.pre_norm;
+    float *y = before ? p->crew[0]->y : p->x;
     clear_spare_rows(p);
-    KUA__TRY(run_product(p, layer->qkv, p->x, p->wide));
+    if (before) kua__pass_norm(p, &layer->attend_norm, p->x, y);
+    KUA__TRY(kua__pass_product(p, &layer->qkv, y, p->wide));
     run_attention(p);
-    KUA__TRY(run_product(p, layer->out, p->attended, p->x)); /* x += */
-    run_norm(p, &layer->after_attention);
-    KUA__TRY(run_product(p, layer->up, p->x, p->wide));
-    KUA__TRY(run_product(p, layer->down, p->wide, p->x)); /* x += */
-    run_norm(p, &layer->after_inner);
+    KUA__TRY(kua__pass_product(p, &layer->out, p->attended, p->x)); /* x += */
+    kua__pass_norm(p, before ? &layer->inner_norm : &layer->attend_norm, p->x, y);
+    KUA__TRY(kua__pass_product(p, &layer->up, y, p->wide));
+    if (layer->up.activate) kua__pass_activate(p, p->wide, p->model->config.inner);
+    KUA__TRY(kua__pass_product(p, &layer->down, p->wide, p->x)); /* x += */
+    if (!before) kua__pass_norm(p, &layer->inner_norm, p->x, y);
     return KUA_OK;
 }
 
-kua_status kua__bert_forward(const kua__bert *bert, kua__bert_scratch *const *crew, size_t n_crew,
-                             const kua__bert_batch *batch)
+kua_status kua__model_forward(const kua__model *model, kua__scratch *const *crew, size_t n_crew,
+                              const kua__text_batch *batch)
 {
-    assert(bert && crew && batch);
-    assert(n_crew == 1 || n_crew == bert->parts);
+    assert(model && crew && batch && (n_crew == 1 || n_crew == model->parts));
     assert(batch->tokens >= 1 && batch->tokens <= crew[0]->rows);
-    pass p = {.bert = bert, .batch = batch, .crew = crew, .n_crew = n_crew};
+    const kua__model_config *c = &model->config;
+    pass p = {.model = model, .batch = batch, .crew = crew, .n_crew = n_crew};
+    p.tokens = batch->tokens;
     p.rows = kua__packed_rows(batch->tokens);
-    assert(p.rows <= kua__packed_rows(crew[0]->rows));
     p.x = crew[0]->x;
     p.wide = crew[0]->wide;
-    p.attended = p.wide + p.rows * 3 * bert->config.hidden;
-    embed(bert, batch, p.x);
-    run_norm(&p, &bert->first);
-    for (size_t i = 0; i < bert->config.layers; i++)
-        KUA__TRY(run_layer(&p, &bert->layer[i]));
+    p.attended = p.wide + p.rows * (query_cols(c) + 2 * key_cols(c));
+    embed(model, batch, past_of(&p), p.x);
+    if (!c->pre_norm) kua__pass_norm(&p, &model->first, p.x, p.x);
+    for (p.layer = 0; p.layer < c->layers; p.layer++)
+        KUA__TRY(run_layer(&p, &model->layer[p.layer]));
+    if (c->pre_norm) kua__pass_norm(&p, &model->last, p.x, p.x);
+    if (batch->cache) batch->cache->past += batch->tokens;
     return KUA_OK;
 }
 
-/* ---- pooling ---- */
+/* ---- the head for words ---- */
 
-static void largest_rows(const float *x, size_t n, size_t hidden, float *out)
+kua_status kua__model_words(const kua__model *model, kua__scratch *const *crew, size_t n_crew,
+                            size_t rows, float *logits)
 {
-    for (size_t i = 1; i < n; i++) {
-        for (size_t c = 0; c < hidden; c++)
-            out[c] = x[i * hidden + c] > out[c] ? x[i * hidden + c] : out[c];
-    }
-}
-
-void kua__bert_pool(const float *x, size_t n, size_t hidden, kua_pooling pooling, bool unit,
-                    float *out)
-{
-    assert(x && out && hidden >= 1);
-    assert(n >= 1 && pooling != KUA_POOLING_MODEL);
-    const kua__kernels *k = kua__kernels_get();
-    memcpy(out, x, hidden * sizeof(float));
-    if (pooling == KUA_POOLING_MAX) largest_rows(x, n, hidden, out);
-    if (pooling == KUA_POOLING_MEAN) {
-        for (size_t i = 1; i < n; i++)
-            k->add(out, out, x + i * hidden, hidden);
-        k->scale(out, out, 1.0f / (float)n, hidden);
-    }
-    if (unit) k->scale(out, out, 1.0f / fmaxf(sqrtf(k->dot(out, out, hidden)), 1e-12f), hidden);
+    assert(model && model->has_head && crew && logits);
+    assert((n_crew == 1 || n_crew == model->parts) && rows >= 1 && rows <= crew[0]->rows);
+    pass p = {.model = model, .crew = crew, .n_crew = n_crew, .tokens = rows};
+    p.rows = kua__packed_rows(rows);
+    p.x = crew[0]->x;
+    p.wide = crew[0]->wide;
+    const kua__head *head = &model->head;
+    size_t h = model->config.hidden;
+    memset(p.x + rows * h, 0, (p.rows - rows) * h * sizeof(float));
+    if (head->dense.out == 0) return kua__pass_product(&p, &head->words, p.x, logits);
+    KUA__TRY(kua__pass_product(&p, &head->dense, p.x, p.wide));
+    kua__pass_activate(&p, p.wide, h);
+    kua__pass_norm(&p, &head->norm, p.wide, p.wide);
+    return kua__pass_product(&p, &head->words, p.wide, logits);
 }

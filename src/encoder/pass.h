@@ -1,0 +1,34 @@
+/* encoder/pass.h - the steps of a batch on its way through a model: products, norms, activations,
+ * each cut in parts, one for each member of the crew. */
+#ifndef KUA_ENCODER_PASS_H
+#define KUA_ENCODER_PASS_H
+
+#include <stdatomic.h>
+
+#include "encoder/model.h"
+
+typedef struct pass {
+    const kua__model *model;
+    const kua__text_batch *batch;
+    kua__scratch *const *crew;
+    size_t n_crew, rows, tokens; /* rows: tokens, rounded up for products */
+    size_t layer;
+    float *x, *wide, *attended; /* of crew[0] */
+    const kua__dense *product;  /* of the current step, and what it goes from and to */
+    const float *from;
+    float *to;
+    size_t cols;
+    const kua__norm *norm;
+    atomic_bool failed; /* whoever sets it writes status and message */
+    kua_status status;
+    char message[400];
+} pass;
+
+kua_status kua__pass_product(pass *p, const kua__dense *product, const float *from, float *to);
+/* Of rows of `hidden`; `to` may be `from`. */
+void kua__pass_norm(pass *p, const kua__norm *norm, const float *from, float *to);
+/* The config's activation in place on rows of `cols`; where the inner part is gated rows are twice
+ * as long before: silu(gate) up. */
+void kua__pass_activate(pass *p, float *x, size_t cols);
+
+#endif
