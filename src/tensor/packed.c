@@ -256,11 +256,13 @@ static kua_status pack(kua__packed *w, const kua__packed_options *o)
     return st ? failed(st, REFERENCE_ROWS, w->out, w->in) : KUA_OK;
 }
 
-/* The precision that is computed in: what has no kernel, or could overflow, becomes f32. */
-static kua__precision precision_of(const kua__packed_options *o)
+/* Whether an own kernel does it, and in what; otherwise oneDNN does in f32. */
+static bool low_precision(const kua__packed_options *o, kua__precision *precision)
 {
-    if (o->precision == KUA__PRECISION_F32 || o->in > KUA__LOW_IN_MAX) return KUA__PRECISION_F32;
-    return kua__low_of(o->precision, kua__kernels_get()->isa) ? o->precision : KUA__PRECISION_F32;
+    if (o->in > KUA__LOW_IN_MAX) return false;
+    kua__isa isa = kua__kernels_get()->isa;
+    *precision = kua__low_of(o->precision, isa) ? o->precision : KUA__PRECISION_F32;
+    return kua__low_of(*precision, isa) != NULL;
 }
 
 static kua_status create_low(const kua__packed_options *options, kua__packed **out)
@@ -281,7 +283,8 @@ kua_status kua__packed_create(const kua__packed_options *options, kua__packed **
     assert(options->in >= 1 && options->in <= SIDE_MAX);
     assert(options->out >= 1 && options->out <= SIDE_MAX);
     *out = NULL;
-    if (precision_of(options) != KUA__PRECISION_F32) return create_low(options, out);
+    kua__packed_options low = *options;
+    if (low_precision(options, &low.precision)) return create_low(&low, out);
     pthread_once(&engine_once, make_engine);
     if (!engine) return kua__fail(KUA_INTERNAL, "oneDNN has no engine for this processor");
     kua__dnnl_single_thread();

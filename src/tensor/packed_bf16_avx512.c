@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "tensor/bf16_avx512.h"
+#include "tensor/packed_gelu_avx512.h"
 #include "tensor/packed_low.h"
 
 enum { PER_WORD = 2 };

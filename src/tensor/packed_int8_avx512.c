@@ -5,6 +5,7 @@
 #include <float.h>
 #include <immintrin.h>
 
+#include "tensor/packed_gelu_avx512.h"
 #include "tensor/packed_low.h"
 
 enum { PER_WORD = 4 };

@@ -12,12 +12,12 @@
 
 kua__low_fn kua__low_of(kua__precision precision, kua__isa isa)
 {
-    assert(precision != KUA__PRECISION_F32);
     if (!kua__kernels_of(isa)) return NULL;
 #if defined(__x86_64__)
     if (precision == KUA__PRECISION_BF16)
         return isa == KUA__ISA_AVX512 && __builtin_cpu_supports("avx512bf16") ? kua__low_bf16_avx512
                                                                               : NULL;
+    if (precision == KUA__PRECISION_F32) return isa == KUA__ISA_AVX512 ? kua__low_f32_avx512 : NULL;
     if (isa == KUA__ISA_AVX512) return kua__low_int8_avx512;
     if (isa == KUA__ISA_AVX2) return kua__low_int8_avx2;
 #endif
@@ -52,6 +52,13 @@ static void put_bf16(kua__low *w, size_t j, const float *column)
         kernels->to_bf16(to + k / 2 * 2 * KUA__LOW_COLS + k % 2, column + k, 1);
 }
 
+static void put_f32(kua__low *w, size_t j, const float *column)
+{
+    uint32_t *to = w->panel + j / KUA__LOW_COLS * w->words * KUA__LOW_COLS + j % KUA__LOW_COLS;
+    for (size_t k = 0; k < w->in; k++)
+        memcpy(to + k * KUA__LOW_COLS, column + k, sizeof(*to));
+}
+
 static kua_status make_room(kua__low *w)
 {
     size_t cols = w->panels * KUA__LOW_COLS, n = cols * w->words;
@@ -67,14 +74,14 @@ static kua_status make_room(kua__low *w)
 
 kua_status kua__low_create(const kua__packed_options *o, kua__low **out)
 {
-    assert(o && out && o->precision != KUA__PRECISION_F32);
+    assert(o && o->weight && out);
     assert(o->in >= 1 && o->in <= KUA__LOW_IN_MAX);
     kua__low *w = NULL;
     *out = NULL;
     KUA__TRY(KUA__NEW_ZEROED(&w, 1, "packed weights"));
-    size_t per_word = o->precision == KUA__PRECISION_INT8 ? 4 : 2;
+    static const size_t per_word[] = {1, 2, 4};
     *w = (kua__low){.precision = o->precision, .epilogue = o->epilogue, .out = o->out, .in = o->in};
-    w->words = (o->in + per_word - 1) / per_word;
+    w->words = (o->in + per_word[o->precision] - 1) / per_word[o->precision];
     w->panels = (o->out + KUA__LOW_COLS - 1) / KUA__LOW_COLS;
     w->parts = KUA__MAX(KUA__MIN(o->parts, w->panels), (size_t)1);
     kua_status st = make_room(w);
@@ -82,12 +89,9 @@ kua_status kua__low_create(const kua__packed_options *o, kua__low **out)
         kua__low_free(w);
         return st;
     }
-    for (size_t j = 0; j < w->out; j++) {
-        if (w->precision == KUA__PRECISION_INT8)
-            put_int8(w, j, o->weight + j * w->in);
-        else
-            put_bf16(w, j, o->weight + j * w->in);
-    }
+    static void (*const put[])(kua__low *, size_t, const float *) = {put_f32, put_bf16, put_int8};
+    for (size_t j = 0; j < w->out; j++)
+        put[w->precision](w, j, o->weight + j * w->in);
     if (o->bias) memcpy(w->bias, o->bias, w->out * sizeof(*w->bias));
     *out = w;
     return KUA_OK;

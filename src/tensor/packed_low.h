@@ -1,12 +1,13 @@
-/* tensor/packed_low.h - products with weights of 16 or 8 bits, by own kernels; behind packed.h.
+/* tensor/packed_low.h - products with packed weights by own kernels; behind packed.h.
  *
+ *     f32    y = act(sum of x w + bias)
  *     bf16   y = act(sum of x w in f32 + bias)              x rounded to bf16 on the way in
  *     int8   y = act(s_i t_j (sum of q w - z_i sum w) + bias)
  *            q = round(x / s_i) + z_i, 0 .. 255, s_i and z_i from the range of row i
  *            w = round(W / t_j), -127 .. 127, t_j from the largest of column j
  *
- * What is summed over (`in`) goes by words of 32 bits: 2 numbers of bf16 or 4 of int8, as the
- * instructions vdpbf16ps and vpdpbusd take them. Weights lie in panels, so that one step along
+ * What is summed over (`in`) goes by words of 32 bits: 1 number of f32, 2 of bf16 or 4 of int8, as
+ * the instructions vdpbf16ps and vpdpbusd take them. Weights lie in panels, so that one step along
  * `in` loads whole vectors:
  *
  *     panel [words][KUA__LOW_COLS] of words        numbers behind `in`, and columns behind `out`,
@@ -29,7 +30,7 @@ enum {
 };
 
 typedef struct kua__low {
-    kua__precision precision; /* of this product: BF16 or INT8 */
+    kua__precision precision; /* of this product */
     kua__epilogue epilogue;
     size_t out, in, words, panels, parts, bytes;
     uint32_t *panel;           /* [panels][words][KUA__LOW_COLS] */
@@ -47,7 +48,7 @@ typedef struct kua__low_product {
 
 typedef void (*kua__low_fn)(const kua__low_product *p);
 
-/* NULL: this processor has no kernel for it (bf16 without the instruction). */
+/* NULL: this instruction set has no kernel for it, or the processor lacks it. */
 kua__low_fn kua__low_of(kua__precision precision, kua__isa isa);
 
 kua_status kua__low_create(const kua__packed_options *options, kua__low **out);
@@ -61,6 +62,7 @@ void kua__low_int8_plain(const kua__low_product *p);
 void kua__low_int8_avx2(const kua__low_product *p);
 void kua__low_int8_avx512(const kua__low_product *p);
 void kua__low_bf16_avx512(const kua__low_product *p);
+void kua__low_f32_avx512(const kua__low_product *p);
 #endif
 
 #endif

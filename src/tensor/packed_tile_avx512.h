@@ -19,8 +19,9 @@ enum {
     NR = KUA__LOW_COLS,
     MR = KUA__LOW_ROWS,
     BLOCK = KUA__LOW_BLOCK,
-    CHUNK = 16 * PER_WORD, /* numbers in a vector of words */
-    PANEL_NEAR = 16 * 1024 /* bytes of a panel that stays in the first-level cache */
+    CHUNK = 16 * PER_WORD,  /* numbers in a vector of words */
+    PANEL_NEAR = 16 << 10,  /* bytes of a panel that stays in the first-level cache */
+    PANELS_NEAR = 640 << 10 /* bytes of all that stay in the second */
 };
 
 #define ALWAYS      static inline __attribute__((always_inline))
@@ -75,21 +76,6 @@ ALWAYS void multiply_tile(sum_v sum[][2], const uint32_t *tile, const uint32_t *
     if (i < R) sum[i][0] = l##i, sum[i][1] = r##i;
     EACH_ROW(STORE)
 #undef STORE
-}
-
-/* x Phi(x): Phi as an odd polynomial on -4 .. 4, the same outside as at the ends. Error below
- * 2e-4, a tenth of what 8 bits of mantissa leave of a number of 1. */
-ALWAYS __m512 gelu(__m512 x)
-{
-    __m512 in = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-4.0f)), _mm512_set1_ps(4.0f));
-    __m512 z = in * in, p = _mm512_set1_ps(2.27812346e-8f);
-    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(-1.59859115e-6f));
-    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(4.79552876e-5f));
-    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(-8.14013241e-4f));
-    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(8.77237928e-3f));
-    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(-6.4573108e-2f));
-    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(3.97883397e-1f));
-    return x * _mm512_fmadd_ps(p, in, _mm512_set1_ps(.5f));
 }
 
 ALWAYS void finish_half(const kua__low *w, sum_v sum, const row_map *map, size_t column, float *y,
@@ -153,6 +139,26 @@ static void run_tile(const kua__low *w, const uint32_t *tile, const row_map *map
     finish(w, sum, map, R, panel * NR, y);
 }
 
+/* All tiles of a block, each with some panels. */
+static void run_tiles(const kua__low_product *p, const row_map *map, size_t rows, size_t first,
+                      size_t last, float *y)
+{
+    const kua__low *w = p->w;
+    for (size_t r = 0, R; r < rows; r += R) {
+        R = tile_rows(rows - r);
+        for (size_t j = first; j < last; j++)
+            run_tile(w, p->tile + r * w->words, map + r, R, j, y + r * w->out);
+    }
+}
+
+/* All tiles meet one panel, then the next: where the panel stays in the first-level cache, or the
+ * panels of a product would not stay in the second. Otherwise a tile meets all panels. */
+static bool panels_first(const kua__low_product *p)
+{
+    size_t bytes = p->w->words * NR * sizeof(uint32_t);
+    return bytes <= PANEL_NEAR || bytes * (p->last - p->first) > PANELS_NEAR;
+}
+
 /* Up to BLOCK rows: packed, then met by all panels. */
 static void run_block(const kua__low_product *p, size_t rows, const float *x, float *y)
 {
@@ -165,20 +171,11 @@ static void run_block(const kua__low_product *p, size_t rows, const float *x, fl
         R = tile_rows(rows - r);
         pack_tile(p->tile + r * w->words, w, x + r * w->in, map + r, R);
     }
-    bool near = w->words * NR * sizeof(uint32_t) <= PANEL_NEAR;
-    if (near) {
-        for (size_t j = p->first; j < p->last; j++) {
-            for (size_t r = 0, R; r < rows; r += R) {
-                R = tile_rows(rows - r);
-                run_tile(w, p->tile + r * w->words, map + r, R, j, y + r * w->out);
-            }
-        }
-        return;
-    }
-    for (size_t r = 0, R; r < rows; r += R) {
-        R = tile_rows(rows - r);
+    if (panels_first(p)) {
         for (size_t j = p->first; j < p->last; j++)
-            run_tile(w, p->tile + r * w->words, map + r, R, j, y + r * w->out);
+            run_tiles(p, map, rows, j, j + 1, y);
+    } else {
+        run_tiles(p, map, rows, p->first, p->last, y);
     }
 }
 

@@ -99,7 +99,8 @@ static void a_lane_forgets(void **state)
     float *wide = numbers(2 * (KUA__LANE_PLANS + 1), 2),
           *out = numbers(2 * (KUA__LANE_PLANS + 1), 3);
     assert_ok(kua__packed_run(w, lane, KUA__LANE_PLANS + 1, wide, out));
-    assert_true(kua__alloc_live() < settled);
+    bool plans = !kua__low_of(KUA__PRECISION_F32, kua__kernels_get()->isa); /* oneDNN's */
+    assert_true(plans ? kua__alloc_live() < settled : kua__alloc_live() == settled + 2);
     assert_near(out[2 * KUA__LANE_PLANS], expected(&o, wide + 2 * KUA__LANE_PLANS, 0, 0), 1e-5);
     kua__lane_free(lane);
     kua__packed_free(w);
