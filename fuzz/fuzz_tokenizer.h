@@ -42,7 +42,8 @@ static inline void require_sane_tokenizer(const kua_tokenizer *tokenizer, const 
                                           size_t n)
 {
     kua_tokenizer_info info = kua_tokenizer_describe(tokenizer);
-    require(info.vocab_size >= 1 && info.unk < info.vocab_size);
+    require(info.vocab_size >= 1);
+    require(info.unk == KUA_TOKEN_NONE || info.unk < info.vocab_size);
     for (uint32_t id = 0; id < info.vocab_size && id < 1000; id++) {
         const char *piece = kua_tokenizer_piece(tokenizer, id);
         require(piece && kua_tokenizer_find(tokenizer, piece, strlen(piece)) == id);

@@ -1,4 +1,4 @@
-/* kua/tokenizer.h - text to token ids, identical to what a BERT model was trained with.
+/* kua/tokenizer.h - text to token ids and back, identical to what a model was trained with.
  *
  *     kua_tokenizer *tokenizer = NULL;
  *     kua_ids ids = {0};
@@ -8,21 +8,29 @@
  *     kua_ids_release(&ids);
  *     kua_tokenizer_free(tokenizer);
  *
- * What it computes: BERT's normalisation (control characters, Chinese characters, accents, lower
- *     case), its word splitter and WordPiece: token for token what the `tokenizers` package gives
- *     for the same file, with added tokens such as "[MASK]" recognised inside a text. Padding and
- *     truncation settings of the file are not applied: give a limit.
+ * What it computes: one of three kinds, token for token what the `tokenizers` package gives for the
+ *     same file, with added tokens such as "[MASK]" recognised inside a text:
+ *       WordPiece  BERT's normalisation (control characters, Chinese characters, accents, lower
+ *                  case), its word splitter, longest pieces first
+ *       BPE        the splitters of GPT-2, SmolLM2, llama 3 and Qwen 2, on bytes; or on characters
+ *                  with byte fallback; merges in the order learnt
+ *       Unigram    SentencePiece's normalisation (XLM-R, multilingual E5, T5), the most probable
+ *                  pieces
+ *     Padding and truncation settings of the file are not applied: give a limit.
  *
  * Text: UTF-8 of any length, NUL bytes included, in time proportional to its length. Bytes that are
  *     not UTF-8 are read as U+FFFD, one for each longest broken sequence (Python's
- *     errors="replace"), which clean_text then removes.
+ *     errors="replace"), which BERT's clean_text then removes. No text gives no ids but those that
+ *     stand around every text.
  *
  * Threads: a loaded tokenizer is immutable; any number of threads may encode with it, each into its
  *     own buffers.
  *
- * Memory: encode grows the caller's buffer and allocates nothing else, so that repeated use settles
- *     at no allocation at all. Only files that list an added token with "normalized": true cost a
- *     temporary copy of each text.
+ * Memory: encode grows the caller's buffer, so that repeated use settles at no allocation at all.
+ *     WordPiece allocates nothing else, unless the file lists an added token with "normalized":
+ *     true (a temporary copy of each text). BPE and Unigram work in scratch memory that the
+ *     tokenizer keeps, 512 kB and more for each thread that was ever inside at once; their batches
+ *     allocate one block of ids for 64 texts.
  */
 #ifndef KUA_TOKENIZER_H
 #define KUA_TOKENIZER_H
@@ -41,6 +49,19 @@ enum {
 };
 
 typedef struct kua_tokenizer kua_tokenizer;
+
+#define KUA_TOKENIZER_KIND_MAP(X)                                                                  \
+    X(WORDPIECE, "wordpiece")                                                                      \
+    X(BPE, "bpe")                                                                                  \
+    X(UNIGRAM, "unigram")
+
+typedef enum kua_tokenizer_kind {
+#define X(name, text) KUA_TOKENIZER_##name,
+    KUA_TOKENIZER_KIND_MAP(X)
+#undef X
+} kua_tokenizer_kind;
+
+const char *kua_tokenizer_kind_name(kua_tokenizer_kind kind); /* "bpe" */
 
 /* A growing list of ids. Starts as {0}; the memory is kept from call to call. */
 typedef struct kua_ids {
@@ -65,19 +86,30 @@ typedef struct kua_text {
     size_t n;         /* bytes */
 } kua_text;
 
+/* A growing text. Starts as {0}; the memory is kept from call to call. */
+typedef struct kua_text_buffer {
+    char *data; /* [n], a NUL behind it */
+    size_t n, room;
+} kua_text_buffer;
+
+void kua_text_buffer_release(kua_text_buffer *text);
+
 typedef struct kua_tokenizer_info {
+    kua_tokenizer_kind kind;
     size_t vocab_size;                 /* ids are 0 .. vocab_size - 1 */
     uint32_t pad, unk, cls, sep, mask; /* KUA_TOKEN_NONE where the file has none */
+    uint32_t bos, eos;                 /* beginning and end of a text, for generation */
     size_t special_per_text;           /* how many ids encode adds around a text */
     size_t max_tokens; /* the file's own limit, special tokens included; 0: it states none */
     bool lowercase;
 } kua_tokenizer_info;
 
-/* Reads a tokenizer.json (WordPiece with BertNormalizer), or a vocab.txt with the
- * tokenizer_config.json beside it (where missing: lower case, as BERT's uncased models). `path` is
- * one of these files or a folder that holds one; tokenizer.json is preferred. On failure *out is
- * NULL. KUA_NOTFOUND: the folder has neither. KUA_FORMAT: the file is of another kind or damaged;
- * the message names the field or line, what it is and what was expected. */
+/* Reads a tokenizer.json, the metadata of a .gguf file, a vocab.json with the merges.txt beside it,
+ * or a vocab.txt with the tokenizer_config.json beside it (where missing: lower case, as BERT's
+ * uncased models). `path` is one of these files or a folder that holds one, looked for in that
+ * order but for .gguf, which comes last. On failure *out is NULL. KUA_NOTFOUND: the folder has none
+ * of them. KUA_FORMAT: the file is of another kind or damaged; the message names the field or line,
+ * what it is and what was expected. */
 KUA_MUST_CHECK kua_status kua_tokenizer_load(const char *path, kua_tokenizer **out);
 void kua_tokenizer_free(kua_tokenizer *tokenizer); /* NULL is allowed */
 
@@ -94,6 +126,13 @@ KUA_MUST_CHECK kua_status kua_tokenizer_encode(const kua_tokenizer *tokenizer, c
 KUA_MUST_CHECK kua_status kua_tokenizer_encode_batch(const kua_tokenizer *tokenizer,
                                                      const kua_text *texts, size_t n, size_t limit,
                                                      kua_id_batch *batch);
+
+/* Replaces *text by what ids[n] stand for, as the reference's decode does: pieces joined, prefixes
+ * and marks undone; with skip_special without special tokens. What is not UTF-8 (half a character
+ * at the end of a generated text) becomes U+FFFD. KUA_INVALID: an id that there is not. KUA_NOMEM.
+ * On failure *text is empty. */
+KUA_MUST_CHECK kua_status kua_tokenizer_decode(const kua_tokenizer *tokenizer, const uint32_t *ids,
+                                               size_t n, bool skip_special, kua_text_buffer *text);
 
 /* The piece of an id ("##ing"), owned by the tokenizer; NULL: no such id. */
 const char *kua_tokenizer_piece(const kua_tokenizer *tokenizer, uint32_t id);

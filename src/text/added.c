@@ -6,8 +6,9 @@
  * KUA_PIECE_BYTES_MAX bytes, so that this too is linear in the text.
  *
  * A match that its single_word flag forbids is passed over whole, as in the reference: what begins
- * inside it is not tried. The flags lstrip and rstrip only extend a match over white space, which
- * the word splitter would drop anyway: they change no id.
+ * inside it is not tried. The flags lstrip and rstrip extend a match over white space, which BERT's
+ * word splitter would drop anyway: WordPiece asks for matches without them (kua__added_next), BPE
+ * and Unigram with them (kua__added_step).
  */
 #include "text/added.h"
 
@@ -15,10 +16,10 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "text/fold.h"
+#include "text/chars.h"
 
-/* single[] spans the ids from the lowest to the highest, a bool for each. */
-static kua_status mark_single(kua__added_set *set, const kua__added_token *tokens, size_t n)
+/* flags[] spans the ids from the lowest to the highest. */
+static kua_status mark_flags(kua__added_set *set, const kua__added_token *tokens, size_t n)
 {
     assert(n > 0);
     uint32_t low = UINT32_MAX, high = 0;
@@ -28,9 +29,12 @@ static kua_status mark_single(kua__added_set *set, const kua__added_token *token
     }
     set->low = low;
     set->n = high - low + 1;
-    KUA__TRY(KUA__NEW_ZEROED(&set->single, set->n, "added tokens"));
-    for (size_t i = 0; i < n; i++)
-        set->single[tokens[i].id - low] = tokens[i].single_word;
+    KUA__TRY(KUA__NEW_ZEROED(&set->flags, set->n, "added tokens"));
+    for (size_t i = 0; i < n; i++) {
+        set->flags[tokens[i].id - low] = (uint8_t)((tokens[i].single_word ? KUA__ADDED_SINGLE : 0) |
+                                                   (tokens[i].lstrip ? KUA__ADDED_LSTRIP : 0) |
+                                                   (tokens[i].rstrip ? KUA__ADDED_RSTRIP : 0));
+    }
     return KUA_OK;
 }
 
@@ -51,7 +55,7 @@ kua_status kua__added_build(kua__added_set *set, const char *name, kua__key *key
                              name, (int)keys[i].n, keys[i].bytes, keys[i - 1].id, keys[i].id);
         }
     }
-    kua_status st = mark_single(set, tokens, n_tokens);
+    kua_status st = mark_flags(set, tokens, n_tokens);
     if (!st) st = kua__trie_build(&set->trie, keys, n);
     if (st) kua__added_release(set);
     return st;
@@ -60,7 +64,7 @@ kua_status kua__added_build(kua__added_set *set, const char *name, kua__key *key
 void kua__added_release(kua__added_set *set)
 {
     kua__trie_release(&set->trie);
-    kua__free(set->single);
+    kua__free(set->flags);
     *set = (kua__added_set){.only = -2};
 }
 
@@ -128,11 +132,50 @@ bool kua__added_next(const kua__added_set *set, const char *text, size_t n, size
             continue;
         }
         assert(id - set->low < set->n);
-        if (!set->single[id - set->low] || !touches_word(bytes, n, at, at + length)) {
+        if (!(set->flags[id - set->low] & KUA__ADDED_SINGLE) ||
+            !touches_word(bytes, n, at, at + length)) {
             *match = (kua__added_match){at, length, id};
             return true;
         }
         at += length;
     }
     return false;
+}
+
+/* Where the white space begins that ends at `end`, not before `from`. */
+static size_t blanks_before(const uint8_t *text, size_t from, size_t end)
+{
+    while (end > from) {
+        size_t at = end - 1, length;
+        while (at > from && end - at < 4 && (text[at] & 0xc0) == 0x80)
+            at--;
+        if (!kua__is_blank(kua__utf8_decode(text + at, end - at, &length))) break;
+        end = at;
+    }
+    return end;
+}
+
+static size_t blanks_behind(const uint8_t *text, size_t n, size_t at)
+{
+    size_t length;
+    while (at < n && kua__is_blank(kua__utf8_decode(text + at, n - at, &length)))
+        at += length;
+    return at;
+}
+
+bool kua__added_step(kua__added_walk *walk, kua__added_match *match)
+{
+    assert(walk && walk->done <= walk->n && walk->at <= walk->n);
+    const uint8_t *bytes = (const uint8_t *)walk->text;
+    const kua__added_set *set = walk->set;
+    if (!kua__added_next(set, walk->text, walk->n, walk->at, match)) return false;
+    walk->at = match->start + match->length;
+    size_t start = KUA__MAX(match->start, walk->done), end = walk->at;
+    uint8_t flags = set->flags[match->id - set->low];
+    if (flags & KUA__ADDED_LSTRIP) start = blanks_before(bytes, walk->done, start);
+    if (flags & KUA__ADDED_RSTRIP) end = blanks_behind(bytes, walk->n, end);
+    end = KUA__MAX(end, start);
+    *match = (kua__added_match){start, end - start, match->id};
+    walk->done = end;
+    return true;
 }

@@ -1,13 +1,14 @@
 /* load_json.c - a tokenizer from tokenizer.json.
  *
  * The file can describe a pipeline of many kinds of normalisers, splitters and models; this reads
- * the one kind that BERT's descendants use and refuses any other by name, because ids from a
- * pipeline that is nearly right are worse than none:
+ * those in use and refuses any other by name, because ids from a pipeline that is nearly right are
+ * worse than none:
  *
- *     normalizer      BertNormalizer, or null
- *     pre_tokenizer   BertPreTokenizer
- *     model           WordPiece
- *     post_processor  TemplateProcessing (its "single" form), BertProcessing, or null
+ *     model           WordPiece        BPE, Unigram (load_models.c)
+ *     normalizer      BertNormalizer   see load_steps.c
+ *     pre_tokenizer   BertPreTokenizer see load_steps.c
+ *     post_processor  TemplateProcessing (its "single" form), BertProcessing, RobertaProcessing,
+ *                     ByteLevel, a Sequence of these, or null
  *     added_tokens    any
  *     truncation      its max_length is reported, not applied
  *     padding         its pad_token names the pad id
@@ -20,24 +21,13 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "text/wordpiece.h"
-
-/* A member that is an object, or NULL where it is missing or null. */
-static kua_status section(const char *name, const json_t *object, const char *key,
-                          const json_t **out)
-{
-    *out = json_object_get(object, key);
-    if (json_is_null(*out)) *out = NULL;
-    if (!*out || json_is_object(*out)) return KUA_OK;
-    return kua__fail(KUA_FORMAT, "%s: %s is not an object", name, key);
-}
+#include "text/load.h"
 
 static kua_status expect_type(const char *name, const json_t *object, const char *section_name,
                               const char *expected)
 {
     const char *type = NULL;
-    kua_status st = kua__json_string(name, object, "type", &type);
-    if (st) return kua__fail_prefix(st, "%s", section_name);
+    KUA__TRY(kua__load_type(name, object, section_name, &type));
     if (kua__streq(type, expected)) return KUA_OK;
     return kua__fail(KUA_FORMAT, "%s: %s.type is \"%.60s\", expected \"%s\"", name, section_name,
                      type, expected);
@@ -45,9 +35,8 @@ static kua_status expect_type(const char *name, const json_t *object, const char
 
 /* ---- the model ---- */
 
-static kua_status read_pieces(kua__recipe *recipe, json_t *model)
+kua_status kua__load_pieces(kua__recipe *recipe, json_t *vocab)
 {
-    json_t *vocab = json_object_get(model, "vocab");
     if (!json_is_object(vocab)) {
         return kua__fail(KUA_FORMAT, "%s: model.vocab is %s, expected an object of piece: id",
                          recipe->name, vocab ? "of another kind" : "missing");
@@ -67,20 +56,9 @@ static kua_status read_pieces(kua__recipe *recipe, json_t *model)
     return KUA_OK;
 }
 
-static kua_status read_model(kua__recipe *recipe, const json_t *root)
+static kua_status read_wordpiece(kua__recipe *recipe, json_t *model)
 {
     const char *name = recipe->name;
-    json_t *model = json_object_get(root, "model");
-    if (!json_is_object(model)) {
-        return kua__fail(KUA_FORMAT, "%s: model is %s, expected an object", name,
-                         model ? "of another kind" : "missing");
-    }
-    if (json_object_get(model, "type")) KUA__TRY(expect_type(name, model, "model", "WordPiece"));
-    if (json_object_get(model, "merges")) {
-        return kua__fail(
-            KUA_FORMAT,
-            "%s: model.merges is there (byte pair encoding), expected a WordPiece model", name);
-    }
     int64_t max_chars = 0;
     KUA__TRY(kua__json_string_or(name, model, "unk_token", "[UNK]", &recipe->unk));
     KUA__TRY(kua__json_string_or(name, model, "continuing_subword_prefix", "##", &recipe->prefix));
@@ -92,7 +70,39 @@ static kua_status read_model(kua__recipe *recipe, const json_t *root)
             name, strlen(recipe->prefix), KUA__PREFIX_BYTES_MAX);
     }
     recipe->max_chars = (size_t)max_chars;
-    return read_pieces(recipe, model);
+    return kua__load_pieces(recipe, json_object_get(model, "vocab"));
+}
+
+/* The model's kind; files of old versions do not say it. */
+static kua_status find_kind(const char *name, const json_t *model, kua_tokenizer_kind *kind)
+{
+    static const char *const types[] = {"WordPiece", "BPE", "Unigram"};
+    const char *type = json_object_get(model, "merges")                 ? types[1]
+                       : json_is_array(json_object_get(model, "vocab")) ? types[2]
+                                                                        : types[0];
+    if (json_object_get(model, "type")) KUA__TRY(kua__load_type(name, model, "model", &type));
+    for (size_t i = 0; i < KUA__COUNT(types); i++) {
+        *kind = (kua_tokenizer_kind)i;
+        if (kua__streq(type, types[i])) return KUA_OK;
+    }
+    return kua__fail(KUA_FORMAT,
+                     "%s: model.type is \"%.60s\", expected \"WordPiece\", \"BPE\" or \"Unigram\"",
+                     name, type);
+}
+
+static kua_status read_model(kua__recipe *recipe, const json_t *root)
+{
+    json_t *model = json_object_get(root, "model");
+    kua_tokenizer_kind kind;
+    if (!json_is_object(model)) {
+        return kua__fail(KUA_FORMAT, "%s: model is %s, expected an object", recipe->name,
+                         model ? "of another kind" : "missing");
+    }
+    KUA__TRY(find_kind(recipe->name, model, &kind));
+    if (kind == KUA_TOKENIZER_WORDPIECE) return read_wordpiece(recipe, model);
+    KUA__TRY(kua__pipeline_make(kind, &recipe->pipeline));
+    return kind == KUA_TOKENIZER_BPE ? kua__load_bpe(recipe, model)
+                                     : kua__load_unigram(recipe, model);
 }
 
 /* ---- normaliser and splitter ---- */
@@ -101,26 +111,46 @@ static kua_status read_normalizer(kua__recipe *recipe, const json_t *root)
 {
     const char *name = recipe->name;
     const json_t *normalizer = NULL;
-    KUA__TRY(section(name, root, "normalizer", &normalizer));
+    KUA__TRY(kua__load_section(name, root, "normalizer", &normalizer));
     if (!normalizer) return KUA_OK; /* all options are off */
     KUA__TRY(expect_type(name, normalizer, "normalizer", "BertNormalizer"));
-    kua__fold_options *fold = &recipe->fold;
-    KUA__TRY(kua__json_bool_or(name, normalizer, "clean_text", true, &fold->clean_text));
-    KUA__TRY(kua__json_bool_or(name, normalizer, "handle_chinese_chars", true, &fold->chinese));
-    KUA__TRY(kua__json_bool_or(name, normalizer, "lowercase", true, &fold->lowercase));
-    return kua__json_bool_or(name, normalizer, "strip_accents", fold->lowercase,
-                             &fold->strip_accents);
+    return kua__load_fold(name, normalizer, &recipe->fold);
 }
 
 /* BERT's splitter has no options: blanks and punctuation, which fold.c knows. */
 static kua_status read_splitter(const char *name, const json_t *root)
 {
     const json_t *splitter = NULL;
-    KUA__TRY(section(name, root, "pre_tokenizer", &splitter));
+    KUA__TRY(kua__load_section(name, root, "pre_tokenizer", &splitter));
     if (!splitter)
         return kua__fail(KUA_FORMAT, "%s: pre_tokenizer is missing, expected \"BertPreTokenizer\"",
                          name);
     return expect_type(name, splitter, "pre_tokenizer", "BertPreTokenizer");
+}
+
+/* What stands before and behind the model, by its kind; how ids become text. */
+static kua_status read_stages(kua__recipe *recipe, const json_t *root)
+{
+    static const kua__decoder wordpiece = {
+        .kind = KUA__DECODE_WORDPIECE, .cleanup = true, .prefix = "##"};
+    const char *name = recipe->name;
+    kua__pipeline *p = recipe->pipeline;
+    if (!p) {
+        recipe->decoder = wordpiece;
+        KUA__TRY(kua__load_decoder(name, root, &recipe->decoder));
+        KUA__TRY(read_normalizer(recipe, root));
+        return read_splitter(name, root);
+    }
+    recipe->decoder = (kua__decoder){.kind = KUA__DECODE_PLAIN, .mark = "\xe2\x96\x81"};
+    KUA__TRY(kua__load_decoder(name, root, &recipe->decoder));
+    KUA__TRY(kua__load_normalizer(name, root, &p->normal));
+    KUA__TRY(kua__load_splitter(name, root, &p->split));
+    bool bytes = p->split.n && p->split.step[p->split.n - 1].kind == KUA__SPLIT_BYTES;
+    if (bytes && (p->kind != KUA_TOKENIZER_BPE || p->bpe.byte_fallback)) {
+        return kua__fail(KUA_FORMAT, "%s: pre_tokenizer is ByteLevel and the model %s", name,
+                         p->kind == KUA_TOKENIZER_BPE ? "has byte_fallback" : "is Unigram");
+    }
+    return KUA_OK;
 }
 
 /* ---- added tokens ---- */
@@ -153,6 +183,9 @@ static kua_status read_token(kua__recipe *recipe, const kua__key *const *by_id, 
     KUA__TRY(kua__json_bool_or(name, item, "special", false, &special));
     KUA__TRY(kua__json_bool_or(name, item, "single_word", false, &token.single_word));
     KUA__TRY(kua__json_bool_or(name, item, "normalized", !special, &token.normalized));
+    KUA__TRY(kua__json_bool_or(name, item, "lstrip", false, &token.lstrip));
+    KUA__TRY(kua__json_bool_or(name, item, "rstrip", false, &token.rstrip));
+    token.special = special;
     size_t n = strlen(content);
     if (n == 0 || n > KUA_PIECE_BYTES_MAX) {
         return kua__fail(KUA_FORMAT, "%s: added_tokens[%zu].content has %zu bytes, expected 1..%d",
@@ -251,22 +284,39 @@ static kua_status read_template(kua__recipe *recipe, const json_t *processor)
                      recipe->name);
 }
 
-static kua_status read_processor(kua__recipe *recipe, const json_t *root)
+static kua_status read_one_processor(kua__recipe *recipe, const json_t *processor)
 {
     const char *name = recipe->name, *type = NULL;
-    const json_t *processor = NULL;
-    KUA__TRY(section(name, root, "post_processor", &processor));
-    if (!processor) return KUA_OK;
-    KUA__TRY(kua__json_string(name, processor, "type", &type));
+    KUA__TRY(kua__load_type(name, processor, "post_processor", &type));
+    if (kua__streq(type, "ByteLevel")) return KUA_OK; /* offsets only */
+    if (recipe->around.n_before || recipe->around.n_behind)
+        return kua__fail(KUA_FORMAT, "%s: post_processor puts tokens around a text twice", name);
     if (kua__streq(type, "TemplateProcessing")) return read_template(recipe, processor);
-    if (kua__streq(type, "BertProcessing")) { /* "cls": ["[CLS]", 101], "sep": ["[SEP]", 102] */
+    if (kua__streq(type, "BertProcessing") || kua__streq(type, "RobertaProcessing")) {
+        /* "cls": ["[CLS]", 101], "sep": ["[SEP]", 102] */
         KUA__TRY(add_around(recipe, false, json_array_get(json_object_get(processor, "cls"), 1)));
         return add_around(recipe, true, json_array_get(json_object_get(processor, "sep"), 1));
     }
     return kua__fail(KUA_FORMAT,
-                     "%s: post_processor.type is \"%.60s\", expected \"TemplateProcessing\" or "
-                     "\"BertProcessing\"",
+                     "%s: post_processor.type is \"%.60s\", expected \"TemplateProcessing\", "
+                     "\"BertProcessing\", \"RobertaProcessing\", \"ByteLevel\" or \"Sequence\"",
                      name, type);
+}
+
+static kua_status read_processor(kua__recipe *recipe, const json_t *root)
+{
+    const char *name = recipe->name, *type = NULL;
+    const json_t *processor = NULL;
+    KUA__TRY(kua__load_section(name, root, "post_processor", &processor));
+    if (!processor) return KUA_OK;
+    KUA__TRY(kua__load_type(name, processor, "post_processor", &type));
+    if (!kua__streq(type, "Sequence")) return read_one_processor(recipe, processor);
+    const json_t *list = json_object_get(processor, "processors");
+    if (!json_is_array(list))
+        return kua__fail(KUA_FORMAT, "%s: post_processor.processors is not an array", name);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        KUA__TRY(read_one_processor(recipe, json_array_get(list, i)));
+    return KUA_OK;
 }
 
 /* ---- the rest ---- */
@@ -277,12 +327,17 @@ static kua_status read_info(kua__recipe *recipe, const json_t *root)
     kua_tokenizer_info *info = &recipe->info;
     const kua__around *around = &recipe->around;
     const json_t *truncation = NULL, *padding = NULL;
-    KUA__TRY(section(name, root, "truncation", &truncation));
-    KUA__TRY(section(name, root, "padding", &padding));
+    KUA__TRY(kua__load_section(name, root, "truncation", &truncation));
+    KUA__TRY(kua__load_section(name, root, "padding", &padding));
     int64_t limit = 0;
     if (truncation) KUA__TRY(kua__json_int(name, truncation, "max_length", 0, INT32_MAX, &limit));
     if (padding) KUA__TRY(kua__json_string_or(name, padding, "pad_token", pad, &pad));
     info->max_tokens = (size_t)limit;
+    if (recipe->pipeline) {
+        if (padding) info->pad = kua__recipe_find(recipe, pad, strlen(pad));
+        kua__load_customary(recipe);
+        return KUA_OK;
+    }
     info->pad = kua__recipe_find(recipe, pad, strlen(pad));
     info->mask = kua__recipe_find(recipe, "[MASK]", 6);
     info->cls = around->n_before ? around->before[0] : kua__recipe_find(recipe, "[CLS]", 5);
@@ -295,8 +350,7 @@ static kua_status read_root(kua__recipe *recipe, const json_t *root)
     if (!json_is_object(root))
         return kua__fail(KUA_FORMAT, "%s: is not a JSON object", recipe->name);
     KUA__TRY(read_model(recipe, root));
-    KUA__TRY(read_normalizer(recipe, root));
-    KUA__TRY(read_splitter(recipe->name, root));
+    KUA__TRY(read_stages(recipe, root));
     KUA__TRY(read_added(recipe, root));
     KUA__TRY(read_processor(recipe, root));
     return read_info(recipe, root);
@@ -306,7 +360,7 @@ kua_status kua__tokenizer_from_root(const char *name, const json_t *root, kua_to
 {
     assert(name && root && out);
     *out = NULL;
-    kua__recipe recipe = {.name = name};
+    kua__recipe recipe = kua__recipe_start(name);
     kua_status st = read_root(&recipe, root);
     if (!st) st = kua__tokenizer_make(&recipe, out);
     kua__recipe_release(&recipe);

@@ -4,15 +4,16 @@
  * tokenizer_config.json: do_lower_case, strip_accents, tokenize_chinese_chars and the names of the
  * special tokens. Missing members get the values that the reference's BertTokenizer has for them.
  *
- * Of a folder tokenizer.json is taken where it is there: it says everything, vocab.txt only part. A
- * byte order mark is refused, since it would be a part of the first piece.
+ * Of a folder tokenizer.json is taken where it is there: it says everything, the others only part.
+ * A byte order mark is refused, since it would be a part of the first piece.
  */
 #include <assert.h>
+#include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/json.h"
-#include "text/wordpiece.h"
+#include "text/load.h"
 
 enum { FILE_BYTES_MAX = 64 << 20 };
 
@@ -63,7 +64,8 @@ static kua_status special(kua__recipe *recipe, const char *name, const json_t *c
         if (recipe->added[i].id == *id) return KUA_OK;
     }
     return kua__recipe_add_token(
-        recipe, (kua__added_token){piece, (uint32_t)strlen(piece), *id, false, false});
+        recipe, (kua__added_token){
+                    .content = piece, .n = (uint32_t)strlen(piece), .id = *id, .special = true});
 }
 
 static kua_status read_specials(kua__recipe *recipe, const char *name, const json_t *config)
@@ -90,6 +92,8 @@ static kua_status read_config(kua__recipe *recipe, const char *name, const json_
     KUA__TRY(
         kua__json_bool_or(name, config, "strip_accents", fold->lowercase, &fold->strip_accents));
     recipe->prefix = "##";
+    recipe->decoder =
+        (kua__decoder){.kind = KUA__DECODE_WORDPIECE, .cleanup = true, .prefix = "##"};
     recipe->max_chars = 100;
     return read_specials(recipe, name, config);
 }
@@ -103,7 +107,7 @@ kua_status kua__tokenizer_from_vocab(const char *name, const char *text, size_t 
     json_t *json = NULL;
     const char *from = config ? config_name : "tokenizer_config.json";
     KUA__TRY(kua__json_parse(from, config ? config : "{}", config ? n_config : 2, &json));
-    kua__recipe recipe = {.name = name};
+    kua__recipe recipe = kua__recipe_start(name);
     kua_status st = read_lines(&recipe, text, n);
     if (!st) st = read_config(&recipe, from, json);
     if (!st) st = kua__tokenizer_make(&recipe, out);
@@ -124,12 +128,76 @@ static kua_status open_limited(kua__map *map, const char *path)
                      size, FILE_BYTES_MAX);
 }
 
+/* "<folder of path>/<name>", in *out; NULL: out of memory. */
+static char *sibling(const char *path, const char *name)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder =
+        slash ? kua__strndup(path, (size_t)(slash - path) + (slash == path)) : kua__strdup(".");
+    char *joined = folder ? kua__path_join(folder, name) : NULL;
+    kua__free(folder);
+    return joined;
+}
+
+/* What tokenizer_config.json says of the tokens that begin, end and pad a text. */
+static void take_named(kua_tokenizer *t, const json_t *config, const char *key, uint32_t *id)
+{
+    const json_t *value = json_object_get(config, key);
+    if (json_is_object(value)) value = json_object_get(value, "content");
+    if (!json_is_string(value)) return;
+    uint32_t found = kua_tokenizer_find(t, json_string_value(value), json_string_length(value));
+    if (found != KUA_TOKEN_NONE) *id = found;
+}
+
+/* WordPiece files name all that matters themselves. */
+static kua_status read_beside(const char *path, kua_tokenizer *t)
+{
+    if (!t->pipeline) return KUA_OK;
+    char *beside = sibling(path, "tokenizer_config.json");
+    if (!beside) return kua__fail_nomem(strlen(path), "a path");
+    json_t *config = NULL;
+    kua_status st = kua__exists(beside) ? kua__json_load(beside, &config) : KUA_OK;
+    take_named(t, config, "bos_token", &t->info.bos);
+    take_named(t, config, "eos_token", &t->info.eos);
+    take_named(t, config, "pad_token", &t->info.pad);
+    json_decref(config);
+    kua__free(beside);
+    return st;
+}
+
 static kua_status load_json(const char *path, kua_tokenizer **out)
 {
     kua__map map;
     KUA__TRY(open_limited(&map, path));
     kua_status st = kua__tokenizer_from_json(path, map.data, map.size, out);
     kua__map_close(&map);
+    return st;
+}
+
+static kua_status load_gguf(const char *path, kua_tokenizer **out)
+{
+    kua__gguf *file = NULL;
+    KUA__TRY(kua__gguf_open(path, &file));
+    kua_status st = kua__tokenizer_from_gguf(file, out);
+    kua__gguf_close(file);
+    return st;
+}
+
+/* vocab.json, with merges.txt beside it. */
+static kua_status load_merges(const char *path, kua_tokenizer **out)
+{
+    char *beside = sibling(path, "merges.txt");
+    if (!beside) return kua__fail_nomem(strlen(path), "a path");
+    kua__map vocab = {0}, merges = {0};
+    kua_status st = open_limited(&vocab, path);
+    if (!st) st = open_limited(&merges, beside);
+    if (!st) {
+        st = kua__tokenizer_from_merges(path, vocab.data, vocab.size, beside, merges.data,
+                                        merges.size, out);
+        kua__map_close(&merges);
+    }
+    if (vocab.data) kua__map_close(&vocab);
+    kua__free(beside);
     return st;
 }
 
@@ -147,20 +215,8 @@ static kua_status load_vocab(const char *path, const char *config_path, kua_toke
     return st;
 }
 
-/* "<folder of path>/<name>", in *out; NULL: out of memory. */
-static char *sibling(const char *path, const char *name)
+static kua_status load_text(const char *path, kua_tokenizer **out)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder =
-        slash ? kua__strndup(path, (size_t)(slash - path) + (slash == path)) : kua__strdup(".");
-    char *joined = folder ? kua__path_join(folder, name) : NULL;
-    kua__free(folder);
-    return joined;
-}
-
-static kua_status load_file(const char *path, kua_tokenizer **out)
-{
-    if (kua__has_suffix(path, ".json")) return load_json(path, out);
     char *config = sibling(path, "tokenizer_config.json");
     if (!config) return kua__fail_nomem(strlen(path), "a path");
     kua_status st = load_vocab(path, config, out);
@@ -168,9 +224,45 @@ static kua_status load_file(const char *path, kua_tokenizer **out)
     return st;
 }
 
+static kua_status load_file(const char *path, kua_tokenizer **out)
+{
+    const char *slash = strrchr(path, '/');
+    kua_status st;
+    if (kua__has_suffix(path, ".gguf")) return load_gguf(path, out);
+    if (kua__streq(slash ? slash + 1 : path, "vocab.json"))
+        st = load_merges(path, out);
+    else if (kua__has_suffix(path, ".json"))
+        st = load_json(path, out);
+    else
+        return load_text(path, out);
+    if (!st) st = read_beside(path, *out);
+    if (st) {
+        kua_tokenizer_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+/* The one GGUF file of a folder, in *out, owned; NULL: there is none. */
+static kua_status only_gguf(const char *folder, char **out)
+{
+    DIR *dir = opendir(folder);
+    if (!dir) return kua__fail_errno("%s", folder);
+    kua_status st = KUA_OK;
+    for (struct dirent *entry; !st && (entry = readdir(dir));) {
+        if (!kua__has_suffix(entry->d_name, ".gguf")) continue;
+        if (*out)
+            st = kua__fail(KUA_FORMAT, "%s: has several .gguf files, expected one", folder);
+        else if (!(*out = kua__path_join(folder, entry->d_name)))
+            st = kua__fail_nomem(strlen(folder), "a path");
+    }
+    closedir(dir);
+    return st;
+}
+
 static kua_status load_folder(const char *folder, kua_tokenizer **out)
 {
-    static const char *const names[] = {"tokenizer.json", "vocab.txt"};
+    static const char *const names[] = {"tokenizer.json", "vocab.json", "vocab.txt"};
     for (size_t i = 0; i < KUA__COUNT(names); i++) {
         char *path = kua__path_join(folder, names[i]);
         if (!path) return kua__fail_nomem(strlen(folder), "a path");
@@ -179,7 +271,16 @@ static kua_status load_folder(const char *folder, kua_tokenizer **out)
         kua__free(path);
         if (there) return st;
     }
-    return kua__fail(KUA_NOTFOUND, "%s: has neither tokenizer.json nor vocab.txt", folder);
+    char *gguf = NULL;
+    kua_status st = only_gguf(folder, &gguf);
+    if (!st && gguf) st = load_gguf(gguf, out);
+    if (!st && !gguf) {
+        st = kua__fail(KUA_NOTFOUND,
+                       "%s: has neither tokenizer.json, vocab.json, vocab.txt nor a .gguf file",
+                       folder);
+    }
+    kua__free(gguf);
+    return st;
 }
 
 kua_status kua_tokenizer_load(const char *path, kua_tokenizer **out)

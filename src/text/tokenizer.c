@@ -1,4 +1,5 @@
-/* tokenizer.c - text to ids: words by the fold table, pieces by the trie.
+/* tokenizer.c - text to ids: words by the fold table, pieces by the trie. This is WordPiece; for
+ * the other kinds see pipeline.c.
  *
  * How a text becomes ids
  *
@@ -228,6 +229,8 @@ kua_status kua_tokenizer_encode(const kua_tokenizer *tokenizer, const char *text
     assert(tokenizer && (text || n == 0) && ids);
     ids->n = 0;
     KUA__TRY(check_limit(tokenizer, limit));
+    if (tokenizer->pipeline)
+        return kua__pipeline_encode_one(tokenizer, text ? text : "", n, limit, ids);
     size_t room = room_for(tokenizer, n, limit), made = 0;
     KUA__TRY(reserve_ids(ids, KUA__MAX(room, 1)));
     KUA__TRY(encode_text(tokenizer, text ? text : "", n, ids->id, room, &made));
@@ -296,6 +299,7 @@ kua_status kua_tokenizer_encode_batch(const kua_tokenizer *tokenizer, const kua_
     assert(tokenizer && (texts || n == 0) && batch);
     batch->n = batch->ids.n = 0;
     KUA__TRY(check_limit(tokenizer, limit));
+    if (tokenizer->pipeline) return kua__pipeline_encode_batch(tokenizer, texts, n, limit, batch);
     kua_status st = reserve_batch(tokenizer, texts, n, limit, batch);
     bool failed = false;
     if (!st) {
@@ -329,6 +333,17 @@ kua_tokenizer_info kua_tokenizer_describe(const kua_tokenizer *tokenizer)
 {
     assert(tokenizer);
     return tokenizer->info;
+}
+
+const char *kua_tokenizer_kind_name(kua_tokenizer_kind kind)
+{
+    static const char *const names[] = {
+#define X(name, text) text,
+        KUA_TOKENIZER_KIND_MAP(X)
+#undef X
+    };
+    assert((size_t)kind < KUA__COUNT(names));
+    return names[kind];
 }
 
 const char *kua_tokenizer_piece(const kua_tokenizer *tokenizer, uint32_t id)

@@ -1,11 +1,14 @@
-/* text/wordpiece.h - a loaded tokenizer, and what its loaders hand over to make one. */
+/* text/wordpiece.h - a loaded tokenizer of any kind, and what its loaders hand over to make one. */
 #ifndef KUA_TEXT_WORDPIECE_H
 #define KUA_TEXT_WORDPIECE_H
 
 #include "kua/tokenizer.h"
 #include "base/json.h"
+#include "tensor/gguf.h"
 #include "text/added.h"
+#include "text/decode.h"
 #include "text/fold.h"
+#include "text/pipeline.h"
 #include "text/vocab.h"
 
 enum { KUA__AROUND_MAX = 8, KUA__PREFIX_BYTES_MAX = 16 };
@@ -28,6 +31,9 @@ struct kua_tokenizer {
     size_t max_chars; /* a longer word is [UNK] */
     kua__around around;
     kua_tokenizer_info info;
+    kua__decoder decoder;
+    bool *special;           /* [vocab.n] what decoding may leave out */
+    kua__pipeline *pipeline; /* BPE and Unigram; NULL: WordPiece */
 };
 
 /* What a file says, in terms of pieces that belong to the file. */
@@ -38,10 +44,15 @@ typedef struct kua__recipe {
     kua__added_token *added;
     size_t n_added, added_room;
     kua__fold_options fold;
-    const char *unk, *prefix;
+    const char *unk, *prefix; /* unk: NULL where there is none; NULL needs a pipeline */
     size_t max_chars;
     kua__around around;
     kua_tokenizer_info info; /* pad, cls, sep, mask, max_tokens; the rest is filled in by make */
+    kua__decoder decoder;
+    kua__pipeline *pipeline; /* owned; NULL: WordPiece */
+    kua__merge *merge;       /* [n_merges] owned, the text borrowed */
+    double *score;           /* [n_model] owned, by id */
+    size_t n_merges, merges_room;
 } kua__recipe;
 
 kua_status kua__tokenizer_make(kua__recipe *recipe, kua_tokenizer **out);
@@ -57,6 +68,13 @@ kua_status kua__tokenizer_from_vocab(const char *name, const char *text, size_t 
                                      kua_tokenizer **out);
 kua_status kua__tokenizer_from_json(const char *name, const char *text, size_t n,
                                     kua_tokenizer **out);
+
+/* vocab.json and merges.txt, as GPT-2 and RoBERTa come. */
+kua_status kua__tokenizer_from_merges(const char *name, const char *vocab, size_t n_vocab,
+                                      const char *merges_name, const char *merges, size_t n_merges,
+                                      kua_tokenizer **out);
+/* The metadata of a GGUF file. */
+kua_status kua__tokenizer_from_gguf(const kua__gguf *file, kua_tokenizer **out);
 
 /* The same from a parsed file. */
 kua_status kua__tokenizer_from_root(const char *name, const json_t *root, kua_tokenizer **out);

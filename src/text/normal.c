@@ -1,0 +1,179 @@
+/* normal.c - applies a list of normalisers.
+ *
+ * Each step reads one buffer and writes the other. Composition and decomposition are utf8proc's:
+ * Unicode 15, where the reference has 9 for these; characters that are younger are left alone, as
+ * it does (is_young).
+ */
+#include "text/normal.h"
+
+#include <assert.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "text/chars.h"
+
+void kua__normal_release(kua__normal *normal)
+{
+    assert(normal);
+    if (normal->has_map) kua__charsmap_release(&normal->map);
+    if (normal->has_fold) kua__fold_release(&normal->fold);
+    *normal = (kua__normal){0};
+}
+
+static void add_point(kua__buf *out, uint32_t c)
+{
+    uint8_t bytes[4];
+    kua__buf_add(out, bytes, kua__utf8_encode(c, bytes));
+}
+
+static void replace(const kua__normal_step *step, const char *text, size_t n, kua__buf *out)
+{
+    size_t length = strlen(step->from), at = 0;
+    assert(length > 0);
+    for (const char *found; at < n && (found = memmem(text + at, n - at, step->from, length));) {
+        kua__buf_add(out, text + at, (size_t)(found - text) - at);
+        kua__buf_puts(out, step->to);
+        at = (size_t)(found - text) + length;
+    }
+    kua__buf_add(out, text + at, n - at);
+}
+
+static void collapse(const kua__normal_step *step, const char *text, size_t n, kua__buf *out)
+{
+    for (size_t at = 0; at < n;) {
+        const char *found = memmem(text + at, n - at, "  ", 2);
+        size_t start = found ? (size_t)(found - text) : n;
+        kua__buf_add(out, text + at, start - at);
+        at = start;
+        if (!found) break;
+        while (at < n && text[at] == ' ')
+            at++;
+        kua__buf_puts(out, step->to);
+    }
+}
+
+static void lower(const char *text, size_t n, kua__buf *out)
+{
+    size_t length;
+    for (size_t at = 0; at < n; at += length) {
+        uint32_t c = kua__utf8_decode((const uint8_t *)text + at, n - at, &length);
+        add_point(out, c == 0x130 ? 'i' : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c));
+        if (c == 0x130) add_point(out, 0x307); /* the one whose lower case is two */
+    }
+}
+
+static void strip(const kua__normal_step *step, const char *text, size_t n, kua__buf *out)
+{
+    size_t from = 0, end = 0, length;
+    bool begun = !step->left;
+    for (size_t at = 0; at < n; at += length) {
+        bool blank = kua__is_blank(kua__utf8_decode((const uint8_t *)text + at, n - at, &length));
+        if (!begun && !blank) from = at;
+        begun |= !blank;
+        if (!blank || !step->right) end = at + length;
+    }
+    if (begun && end > from) kua__buf_add(out, text + from, end - from);
+}
+
+/* SentencePiece's nmt rules: control characters go, odd blanks become blanks. */
+static void nmt(const char *text, size_t n, kua__buf *out)
+{
+    size_t length;
+    for (size_t at = 0; at < n; at += length) {
+        uint32_t c = kua__utf8_decode((const uint8_t *)text + at, n - at, &length);
+        bool drop = (c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f ||
+                    c == 0x8f || c == 0x9f;
+        bool blank = c == 9 || c == 10 || c == 12 || c == 13 || c == 0x1680 ||
+                     (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+                     c == 0xfeff || c == 0xfffd;
+        if (drop) continue;
+        if (blank)
+            kua__buf_add(out, " ", 1);
+        else
+            kua__buf_add(out, text + at, length);
+    }
+}
+
+static void form(const kua__normal_step *step, const char *text, size_t n, kua__buf *out)
+{
+    if (n == 0) return;
+    utf8proc_option_t how = step->compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
+    utf8proc_uint8_t *made = NULL;
+    how |= UTF8PROC_STABLE | (step->compatible ? UTF8PROC_COMPAT : 0);
+    utf8proc_ssize_t length =
+        utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &made, how);
+    if (length < 0)
+        out->failed = true;
+    else
+        kua__buf_add(out, made, (size_t)length);
+    free(made);
+}
+
+static bool is_mark(uint32_t c)
+{
+    return utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_MN;
+}
+
+static void strip_accents(const char *text, size_t n, kua__buf *out)
+{
+    size_t length;
+    for (size_t at = 0; at < n; at += length) {
+        if (!is_mark(kua__utf8_decode((const uint8_t *)text + at, n - at, &length)))
+            kua__buf_add(out, text + at, length);
+    }
+}
+
+static void apply_step(const kua__normal *normal, const kua__normal_step *step, const char *text,
+                       size_t n, kua__buf *out)
+{
+    switch (step->kind) {
+    case KUA__NORMAL_CHARSMAP:
+        kua__charsmap_apply(&normal->map, (const uint8_t *)text, n, out);
+        break;
+    case KUA__NORMAL_REPLACE:
+        replace(step, text, n, out);
+        break;
+    case KUA__NORMAL_COLLAPSE:
+        collapse(step, text, n, out);
+        break;
+    case KUA__NORMAL_PREPEND:
+        if (n) kua__buf_puts(out, step->to);
+        kua__buf_add(out, text, n);
+        break;
+    case KUA__NORMAL_LOWER:
+        lower(text, n, out);
+        break;
+    case KUA__NORMAL_STRIP:
+        strip(step, text, n, out);
+        break;
+    case KUA__NORMAL_NMT:
+        nmt(text, n, out);
+        break;
+    case KUA__NORMAL_FORM:
+        form(step, text, n, out);
+        break;
+    case KUA__NORMAL_STRIP_ACCENTS:
+        strip_accents(text, n, out);
+        break;
+    case KUA__NORMAL_BERT:
+        kua__fold_string(&normal->fold, text, n, out);
+        break;
+    }
+}
+
+const char *kua__normal_apply(const kua__normal *normal, kua__buf buffer[2], const char *text,
+                              size_t n, size_t *made)
+{
+    assert(normal && buffer && made && (text || n == 0));
+    for (size_t i = 0; i < normal->n; i++) {
+        kua__buf *out = &buffer[i % 2];
+        kua__buf_clear(out);
+        kua__buf_add(out, "", 0);
+        apply_step(normal, &normal->step[i], text, n, out);
+        if (out->failed) return NULL;
+        text = out->data ? out->data : "";
+        n = out->len;
+    }
+    *made = n;
+    return text;
+}
