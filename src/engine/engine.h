@@ -75,25 +75,25 @@ kua__world kua__stage_final(const kua__stage *stage, uint64_t seed);
 /* ---- models on disk ---- */
 
 /* One version of a model as the registry has it; strings are borrowed from `row`. */
-typedef struct kua__model {
+typedef struct kua__kept {
     json_t *row; /* the registry's object, owned */
     const char *name, *kind, *strategy, *domain, *sources,
         *split; /* strategy, sources: "" for none */
     int version;
     size_t n_seeds;
     const json_t *settings; /* as given */
-} kua__model;
+} kua__kept;
 
-kua_status kua__model_open(kua_workspace *ws, const char *name, int version, kua__model *out);
-void kua__model_release(kua__model *model);
+kua_status kua__kept_open(kua_workspace *ws, const char *name, int version, kua__kept *out);
+void kua__kept_release(kua__kept *model);
 /* WS/models/NAME/VERSION/seed-K (K counts from 0), owned. */
-char *kua__model_folder(const kua_workspace *ws, const char *name, int version, size_t k);
+char *kua__kept_folder(const kua_workspace *ws, const char *name, int version, size_t k);
 /* Loads seed k of a model, ready to score. `world` must outlive *out. */
-kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
-                           const kua__world *world, kua__rec **out);
+kua_status kua__kept_load(kua_workspace *ws, const kua__kept *model, size_t k,
+                          const kua__world *world, kua__rec **out);
 /* The stage on which a model was fitted; `split` NULL: its own. */
-kua_status kua__model_stage(kua_workspace *ws, const kua__model *model, const char *split,
-                            kua__stage *out);
+kua_status kua__kept_stage(kua_workspace *ws, const kua__kept *model, const char *split,
+                           kua__stage *out);
 
 /* ---- the report ---- */
 
@@ -144,7 +144,7 @@ kua_status kua__engine_source(kua_workspace *ws, const kua__stage *stage, const 
  */
 kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe,
                              const char *name, uint64_t seed, size_t seeds, json_t *extra,
-                             kua__model *out);
+                             kua__kept *out);
 
 /* Validation questions of a stage: what the guard and the choice of settings look at. KUA_NOTFOUND
  * where the split leaves none. `world` must outlive the set. */

@@ -14,7 +14,7 @@
 #include "engine/scorer.h"
 
 typedef struct evaluated {
-    kua__model model;
+    kua__kept model;
     char *name; /* as given, with ":raw" */
     bool raw;
     kua__eval_result *results; /* [n_results] one a seed */
@@ -48,8 +48,8 @@ static kua_status row_open(evaluation *e, const char *name, size_t n, evaluated 
     row->name = kua__strndup(name, n);
     if (!row->name) return kua__fail_nomem(n, "a model's name");
     char *plain = kua__strndup(name, row->raw ? n - 4 : n);
-    kua_status st = plain ? kua__model_open(e->ws, plain, 0, &row->model)
-                          : kua__fail_nomem(n, "a model's name");
+    kua_status st =
+        plain ? kua__kept_open(e->ws, plain, 0, &row->model) : kua__fail_nomem(n, "a model's name");
     kua__free(plain);
     if (st) return st;
     if (!kua__streq(row->model.domain, e->row[0].model.domain) ||
@@ -95,7 +95,7 @@ static kua__world question_world(const evaluation *e, const kua__stage *stage)
     return e->options->valid ? kua__stage_choosing(stage, 1) : kua__stage_final(stage, 1);
 }
 
-static kua_status ask(evaluation *e, const kua__model *model, asked **out)
+static kua_status ask(evaluation *e, const kua__kept *model, asked **out)
 {
     assert(e->asked && e->n_asked <= e->n_rows);
     for (size_t i = 0; i < e->n_asked; i++) {
@@ -104,7 +104,7 @@ static kua_status ask(evaluation *e, const kua__model *model, asked **out)
     }
     /* n_asked grows when it is whole: evaluation_release frees only those. */
     asked *a = *out = &e->asked[e->n_asked];
-    KUA__TRY(kua__model_stage(e->ws, model, e->split, &a->stage));
+    KUA__TRY(kua__kept_stage(e->ws, model, e->split, &a->stage));
     a->sources = model->sources;
     a->world = question_world(e, &a->stage);
     kua__eval_options options = question_options(e, &a->stage);
@@ -118,7 +118,7 @@ static kua_status ask(evaluation *e, const kua__model *model, asked **out)
  * one of these. */
 static kua_status ask_main(evaluation *e)
 {
-    const kua__model *from = &e->row[0].model;
+    const kua__kept *from = &e->row[0].model;
     for (size_t i = e->n_rows; i-- > 0;) {
         if (*e->row[i].model.sources) from = &e->row[i].model;
     }
@@ -179,7 +179,7 @@ static void evaluation_release(evaluation *e)
             kua__eval_result_release(&e->row[i].results[k]);
         kua__free(e->row[i].results);
         kua__free(e->row[i].name);
-        kua__model_release(&e->row[i].model);
+        kua__kept_release(&e->row[i].model);
     }
     for (size_t i = 0; i < e->n_asked; i++) {
         kua__eval_set_release(&e->asked[i].set);

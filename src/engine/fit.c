@@ -125,7 +125,7 @@ kua_status kua__engine_fit(const kua__stage *stage, const kua__recipe *recipe, u
 static kua_status save_fitted(kua_workspace *ws, const kua__fitted *f, const char *name,
                               int version, size_t k)
 {
-    char *folder = kua__model_folder(ws, name, version, k);
+    char *folder = kua__kept_folder(ws, name, version, k);
     if (!folder) return kua__fail_nomem(0, "a path");
     kua_status st = kua__make_folders(folder);
     if (!st) st = f->rec->ops->save(f->rec, folder);
@@ -241,7 +241,7 @@ static kua_status fill_record(json_t *record, const kua__stage *stage, const kua
 
 kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe,
                              const char *name, uint64_t seed, size_t n_seeds, json_t *extra,
-                             kua__model *out)
+                             kua__kept *out)
 {
     assert(ws && stage && recipe && recipe->kind && name && n_seeds >= 1 && out);
     double start = kua__seconds();
@@ -253,14 +253,14 @@ kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const k
     if (!st) st = fit_seeds(ws, stage, recipe, name, ++version, seed, n_seeds, seeds);
     if (!st) st = fill_record(record, stage, recipe, seeds, kua__seconds() - start);
     if (!st) {
-        kua__model_row row = {.name = name,
-                              .kind = recipe->kind,
-                              .domain = stage->shop->domains[stage->side[0].domain].name,
-                              .strategy = recipe->strategy ? recipe->strategy->name : NULL,
-                              .record = record};
+        kua__kept_row row = {.name = name,
+                             .kind = recipe->kind,
+                             .domain = stage->shop->domains[stage->side[0].domain].name,
+                             .strategy = recipe->strategy ? recipe->strategy->name : NULL,
+                             .record = record};
         st = kua__store_model_add(ws->store, &row, &version);
     }
     json_decref(seeds);
     json_decref(record);
-    return st ? st : kua__model_open(ws, name, version, out);
+    return st ? st : kua__kept_open(ws, name, version, out);
 }

@@ -1,4 +1,4 @@
-/* models.c - models on disk: opening a version, the stage it was fitted on, loading it, and its
+/* models.c - kept models, on disk: opening a version, the stage it was fitted on, loading it, and its
  * validation ranks.
  *
  *     models/NAME/VERSION/seed-0/    what the recommender saves, and valid.safetensors
@@ -22,10 +22,10 @@ static const char *member(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-kua_status kua__model_open(kua_workspace *ws, const char *name, int version, kua__model *out)
+kua_status kua__kept_open(kua_workspace *ws, const char *name, int version, kua__kept *out)
 {
     assert(ws && name && version >= 0 && out);
-    *out = (kua__model){0};
+    *out = (kua__kept){0};
     KUA__TRY(kua__store_model_get(ws->store, name, version, &out->row));
     const json_t *record = json_object_get(out->row, "record");
     out->name = member(out->row, "name");
@@ -40,14 +40,14 @@ kua_status kua__model_open(kua_workspace *ws, const char *name, int version, kua
     return KUA_OK;
 }
 
-void kua__model_release(kua__model *model)
+void kua__kept_release(kua__kept *model)
 {
     assert(model);
     json_decref(model->row);
-    *model = (kua__model){0};
+    *model = (kua__kept){0};
 }
 
-char *kua__model_folder(const kua_workspace *ws, const char *name, int version, size_t k)
+char *kua__kept_folder(const kua_workspace *ws, const char *name, int version, size_t k)
 {
     assert(ws && name && version >= 1);
     kua__buf path = {0};
@@ -57,15 +57,15 @@ char *kua__model_folder(const kua_workspace *ws, const char *name, int version, 
     return copy;
 }
 
-kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
-                           const kua__world *world, kua__rec **out)
+kua_status kua__kept_load(kua_workspace *ws, const kua__kept *model, size_t k,
+                          const kua__world *world, kua__rec **out)
 {
     assert(ws && model && model->row && world && out);
     const kua__rec_ops *ops = kua__rec_find(model->kind);
     if (!ops)
         return kua__fail(KUA_FORMAT, "model %s: kind '%s' is not known to this version",
                          model->name, model->kind);
-    char *folder = kua__model_folder(ws, model->name, model->version, k);
+    char *folder = kua__kept_folder(ws, model->name, model->version, k);
     if (!folder) return kua__fail_nomem(0, "a path");
     kua_status st = ops->load(folder, world, out);
     if (st) st = kua__fail_prefix(st, "model %s, version %d", model->name, model->version);
@@ -73,8 +73,8 @@ kua_status kua__model_load(kua_workspace *ws, const kua__model *model, size_t k,
     return st;
 }
 
-kua_status kua__model_stage(kua_workspace *ws, const kua__model *model, const char *split,
-                            kua__stage *out)
+kua_status kua__kept_stage(kua_workspace *ws, const kua__kept *model, const char *split,
+                           kua__stage *out)
 {
     assert(model && model->row);
     return kua__stage_open(ws, model->domain, *model->sources ? model->sources : NULL,

@@ -54,9 +54,9 @@ static kua__history history_until(const kua__log *log, uint32_t user, int64_t un
     return (kua__history){log->item + first, log->time + first, log->type + first, end - first};
 }
 
-static kua_status open_named(kua_workspace *ws, const kua_recommend_options *o, kua__model *out)
+static kua_status open_named(kua_workspace *ws, const kua_recommend_options *o, kua__kept *out)
 {
-    if (o->model) return kua__model_open(ws, o->model, 0, out);
+    if (o->model) return kua__kept_open(ws, o->model, 0, out);
     if (!o->domain)
         return kua__fail(KUA_INVALID,
                          "recommend: give a model, or a domain with a published model");
@@ -66,8 +66,8 @@ static kua_status open_named(kua_workspace *ws, const kua_recommend_options *o, 
     KUA__TRY(kua__engine_shop(ws, &shop));
     KUA__TRY(kua__shop_domain(shop, o->domain, &number));
     KUA__TRY(kua__store_published(ws->store, o->domain, &row));
-    kua_status st = kua__model_open(ws, json_string_value(json_object_get(row, "name")),
-                                    (int)json_integer_value(json_object_get(row, "version")), out);
+    kua_status st = kua__kept_open(ws, json_string_value(json_object_get(row, "name")),
+                                   (int)json_integer_value(json_object_get(row, "version")), out);
     json_decref(row);
     return st;
 }
@@ -114,7 +114,7 @@ kua_status kua_recommend(kua_workspace *ws, const kua_recommend_options *o, kua_
 {
     assert(ws && o && o->user && (hits || room == 0) && n);
     *n = 0;
-    kua__model model = {0};
+    kua__kept model = {0};
     kua__stage stage = {0};
     kua__scorer scorer = {0};
     kua__near *list = NULL;
@@ -123,7 +123,7 @@ kua_status kua_recommend(kua_workspace *ws, const kua_recommend_options *o, kua_
     int64_t now = 0;
     kua_status st;
     KUA__GOTO(st, open_named(ws, o, &model));
-    KUA__GOTO(st, kua__model_stage(ws, &model, NULL, &stage));
+    KUA__GOTO(st, kua__kept_stage(ws, &model, NULL, &stage));
     KUA__GOTO(st, find_user(stage.shop, o->user, &user));
     const kua__domain *domain = &stage.shop->domains[stage.side[0].domain];
     KUA__GOTO(st, parse_moment(o->as_of, last_moment(&domain->log), &now));
@@ -136,7 +136,7 @@ done:
     kua__free(list);
     kua__scorer_release(&scorer);
     kua__stage_release(&stage);
-    kua__model_release(&model);
+    kua__kept_release(&model);
     return st;
 }
 

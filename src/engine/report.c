@@ -89,7 +89,7 @@ static void add_curves(const json_t *record, const char *name, json_t *training)
     }
 }
 
-static void add_verdict(const kua__model *model, json_t *verdicts)
+static void add_verdict(const kua__kept *model, json_t *verdicts)
 {
     const json_t *verdict = json_object_get(json_object_get(model->row, "record"), "verdict");
     if (!verdict) return;
@@ -109,7 +109,7 @@ static json_t *cost_of(const char *step, const json_t *record)
     return row;
 }
 
-static void describe_model(gathering *g, const kua__model *model)
+static void describe_model(gathering *g, const kua__kept *model)
 {
     const json_t *record = json_object_get(model->row, "record");
     add_curves(record, model->name, json_object_get(g->data, "training"));
@@ -148,10 +148,10 @@ static kua_status add_models(gathering *g)
     put(g->data, "cost", cost ? json_copy(cost) : json_array());
     json_array_foreach(g->names, i, name)
     {
-        kua__model model = {0};
-        KUA__TRY(kua__model_open(g->ws, json_string_value(name), 0, &model));
+        kua__kept model = {0};
+        KUA__TRY(kua__kept_open(g->ws, json_string_value(name), 0, &model));
         describe_model(g, &model);
-        kua__model_release(&model);
+        kua__kept_release(&model);
     }
     return add_source_cost(g);
 }

@@ -14,7 +14,7 @@
 
 #include "transfer/transfer.h"
 
-static uint64_t seed_of(const kua__model *model, size_t k)
+static uint64_t seed_of(const kua__kept *model, size_t k)
 {
     const json_t *seeds = json_object_get(json_object_get(model->row, "record"), "seeds");
     return (uint64_t)json_integer_value(json_object_get(json_array_get(seeds, k), "seed"));
@@ -22,7 +22,7 @@ static uint64_t seed_of(const kua__model *model, size_t k)
 
 /* The model of the sources on the new split, where the strategy begins from one. All seeds begin
  * from the same, as in kua_transfer; it is kept in the registry, which is a writer's job. */
-static kua_status source_anew(kua_workspace *ws, const kua__model *model, const kua__stage *stage,
+static kua_status source_anew(kua_workspace *ws, const kua__kept *model, const kua__stage *stage,
                               const kua__recipe *recipe, kua__rec **out)
 {
     json_t *own = NULL;
@@ -37,7 +37,7 @@ static kua_status source_anew(kua_workspace *ws, const kua__model *model, const 
 
 /* A model of another split would have seen this split's test events: it is fitted anew, with the
  * same settings. */
-static kua_status fit_anew(kua_workspace *ws, const kua__model *model, size_t k,
+static kua_status fit_anew(kua_workspace *ws, const kua__kept *model, size_t k,
                            const kua__stage *stage, kua__rec **out)
 {
     kua__recipe recipe = {
@@ -65,11 +65,11 @@ static kua_status fit_anew(kua_workspace *ws, const kua__model *model, size_t k,
     return KUA_OK;
 }
 
-static kua_status open_rec(kua_workspace *ws, const kua__model *model, size_t k,
+static kua_status open_rec(kua_workspace *ws, const kua__kept *model, size_t k,
                            const kua__stage *stage, const kua__world *world, kua__rec **out)
 {
     if (kua__streq(stage->split_text, model->split))
-        return kua__model_load(ws, model, k, world, out);
+        return kua__kept_load(ws, model, k, world, out);
     return fit_anew(ws, model, k, stage, out);
 }
 
@@ -82,22 +82,22 @@ static bool switches_somebody_off(const kua__verdict *v)
     return !v->transfer;
 }
 
-static kua_status open_other(kua_workspace *ws, const kua__model *model, size_t k,
+static kua_status open_other(kua_workspace *ws, const kua__kept *model, size_t k,
                              const kua__stage *stage, const kua__world *world,
                              const json_t *verdict, kua__scorer *out)
 {
     KUA__TRY(kua__verdict_load(model->name, verdict, &out->verdict));
     if (!switches_somebody_off(&out->verdict)) return KUA_OK;
     const json_t *base = json_object_get(json_object_get(model->row, "record"), "target_only");
-    kua__model other = {0};
-    KUA__TRY(kua__model_open(ws, json_string_value(json_object_get(base, "name")),
-                             (int)json_integer_value(json_object_get(base, "version")), &other));
+    kua__kept other = {0};
+    KUA__TRY(kua__kept_open(ws, json_string_value(json_object_get(base, "name")),
+                            (int)json_integer_value(json_object_get(base, "version")), &other));
     kua_status st = open_rec(ws, &other, k, stage, world, &out->other);
-    kua__model_release(&other);
+    kua__kept_release(&other);
     return st;
 }
 
-kua_status kua__scorer_open(kua_workspace *ws, const kua__model *model, size_t k,
+kua_status kua__scorer_open(kua_workspace *ws, const kua__kept *model, size_t k,
                             const kua__stage *stage, const kua__world *world, bool raw,
                             kua__scorer *out)
 {

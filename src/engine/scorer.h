@@ -18,7 +18,7 @@ typedef struct kua__scorer {
 
 /* Loads seed k of a model; fits it anew where the stage's split is not the model's. `raw`: without
  * the guard. */
-kua_status kua__scorer_open(kua_workspace *ws, const kua__model *model, size_t k,
+kua_status kua__scorer_open(kua_workspace *ws, const kua__kept *model, size_t k,
                             const kua__stage *stage, const kua__world *world, bool raw,
                             kua__scorer *out);
 void kua__scorer_release(kua__scorer *scorer);

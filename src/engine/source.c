@@ -56,10 +56,10 @@ static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, cons
     for (size_t i = json_array_size(rows); !st && !*out && i-- > 0;) {
         const json_t *row = json_array_get(rows, i);
         if (!is_wanted(row, stage, sources, settings, seed)) continue;
-        kua__model model = {0};
-        st = kua__model_open(ws, source_name,
-                             (int)json_integer_value(json_object_get(row, "version")), &model);
-        if (!st) st = kua__model_load(ws, &model, 0, world, out);
+        kua__kept model = {0};
+        st = kua__kept_open(ws, source_name,
+                            (int)json_integer_value(json_object_get(row, "version")), &model);
+        if (!st) st = kua__kept_load(ws, &model, 0, world, out);
         if (!st)
             kua__log_line(ws->monitor, KUA_LOG_INFO, "source: taking the model of %s, version %d",
                           sources, model.version);
@@ -67,7 +67,7 @@ static kua_status find_existing(kua_workspace *ws, const kua__stage *stage, cons
             kua__log_line(ws->monitor, KUA_LOG_WARN, "it is left aside: %s", kua_error_message());
             st = KUA_OK;
         }
-        kua__model_release(&model);
+        kua__kept_release(&model);
     }
     json_decref(rows);
     return st;
@@ -116,14 +116,14 @@ static kua_status keep(kua_workspace *ws, const kua__stage *stage, const char *s
     kua_status st = record ? kua__store_models(ws->store, source_name, &rows)
                            : kua__fail_nomem(0, "a model's record");
     int version = st ? 0 : (int)json_array_size(rows) + 1;
-    char *folder = st ? NULL : kua__model_folder(ws, source_name, version, 0);
+    char *folder = st ? NULL : kua__kept_folder(ws, source_name, version, 0);
     if (!st) st = folder ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
     if (!st) st = rec->ops->save(rec, folder);
-    kua__model_row row = {.name = source_name,
-                          .kind = "sequence",
-                          .domain = stage->shop->domains[stage->side[1].domain].name,
-                          .strategy = "",
-                          .record = record};
+    kua__kept_row row = {.name = source_name,
+                         .kind = "sequence",
+                         .domain = stage->shop->domains[stage->side[1].domain].name,
+                         .strategy = "",
+                         .record = record};
     if (!st) st = kua__store_model_add(ws->store, &row, &version);
     kua__free(folder);
     json_decref(rows);

@@ -107,7 +107,7 @@ static kua_status parse_settings(const char *text, json_t **out)
 }
 
 /* The registry's row with the record's members beside it. */
-static kua_status model_report(const kua__model *model, char **report)
+static kua_status model_report(const kua__kept *model, char **report)
 {
     unsigned long lost = kua__json_lost();
     json_t *all = json_deep_copy(model->row);
@@ -127,7 +127,7 @@ kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **repor
     kua__recipe recipe = {.kind = o->kind, .ops = kua__rec_find(o->kind)};
     if (!recipe.ops) return unknown("model", o->kind, kind_names);
     kua__stage stage = {0};
-    kua__model model = {0};
+    kua__kept model = {0};
     json_t *settings = NULL;
     kua_status st = kua__engine_lock(ws);
     if (!st) st = parse_settings(o->settings, &settings);
@@ -140,7 +140,7 @@ kua_status kua_train(kua_workspace *ws, const kua_train_options *o, char **repor
     kua__stage_release(&stage);
     json_decref(settings);
     if (!st) st = model_report(&model, report);
-    kua__model_release(&model);
+    kua__kept_release(&model);
     return st;
 }
 
@@ -184,7 +184,7 @@ static bool is_target_only(const json_t *row, const char *kind, const char *doma
 /* A model of the target alone: an existing one with these settings (any: with whatever settings),
  * or a new one called "target-only". */
 static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const kua__recipe *recipe,
-                              bool any, uint64_t seed, size_t seeds, kua__model *out)
+                              bool any, uint64_t seed, size_t seeds, kua__kept *out)
 {
     const char *domain = stage->shop->domains[stage->side[0].domain].name;
     json_t *rows = NULL, *settings = NULL;
@@ -195,8 +195,8 @@ static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const 
         if (!is_target_only(row, recipe->kind, domain, stage->split_text, any ? NULL : settings,
                             seed, seeds))
             continue;
-        st = kua__model_open(ws, json_string_value(json_object_get(row, "name")),
-                             (int)json_integer_value(json_object_get(row, "version")), out);
+        st = kua__kept_open(ws, json_string_value(json_object_get(row, "name")),
+                            (int)json_integer_value(json_object_get(row, "version")), out);
         json_decref(rows);
         json_decref(settings);
         return st;
@@ -214,21 +214,21 @@ static kua_status target_only(kua_workspace *ws, const kua__stage *stage, const 
     return st;
 }
 
-static kua_status load_results(kua_workspace *ws, const kua__model *model, size_t n,
+static kua_status load_results(kua_workspace *ws, const kua__kept *model, size_t n,
                                kua__eval_result *out)
 {
     assert(n <= model->n_seeds);
     kua_status st = KUA_OK;
     for (size_t k = 0; !st && k < n; k++) {
-        char *folder = kua__model_folder(ws, model->name, model->version, k);
+        char *folder = kua__kept_folder(ws, model->name, model->version, k);
         st = folder ? kua__result_load(folder, &out[k]) : kua__fail_nomem(0, "a path");
         kua__free(folder);
     }
     return st;
 }
 
-static kua_status decide(kua_workspace *ws, const kua__stage *stage, const kua__model *base,
-                         const kua__model *moved, json_t **out)
+static kua_status decide(kua_workspace *ws, const kua__stage *stage, const kua__kept *base,
+                         const kua__kept *moved, json_t **out)
 {
     kua__world world = kua__stage_choosing(stage, 1);
     kua__eval_set set = {0};
@@ -253,7 +253,7 @@ static kua_status decide(kua_workspace *ws, const kua__stage *stage, const kua__
 /* Asks the guard about a fitted strategy and writes its verdict, and what it was compared with,
  * into the record. */
 static kua_status judge(kua_workspace *ws, const kua__stage *stage, const kua_transfer_options *o,
-                        const kua__model *base, kua__model *moved)
+                        const kua__kept *base, kua__kept *moved)
 {
     json_t *verdict = NULL;
     KUA__TRY(decide(ws, stage, base, moved, &verdict));
@@ -293,10 +293,10 @@ static kua_status check_settings(const kua__recipe *recipe, const json_t *given)
 }
 
 static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o,
-                           const kua__recipe *recipe, const json_t *settings, kua__model *model)
+                           const kua__recipe *recipe, const json_t *settings, kua__kept *model)
 {
     kua__stage stage = {0};
-    kua__model base = {0};
+    kua__kept base = {0};
     uint64_t seed = o->seed ? o->seed : 1;
     size_t seeds = o->seeds ? (size_t)o->seeds : 1;
     const kua__rec_ops *ops = kua__rec_find("sequence");
@@ -330,7 +330,7 @@ static kua_status transfer(kua_workspace *ws, const kua_transfer_options *o,
     }
     kua__rec_free(source);
     if (!st) st = judge(ws, &stage, o, &base, model);
-    kua__model_release(&base);
+    kua__kept_release(&base);
     kua__stage_release(&stage);
     return st;
 }
@@ -343,14 +343,14 @@ kua_status kua_transfer(kua_workspace *ws, const kua_transfer_options *o, char *
     if (!strategy) return unknown("strategy", o->strategy, strategy_names);
     kua__recipe recipe = {
         .kind = strategy->rec, .ops = kua__rec_find(strategy->rec), .strategy = strategy};
-    kua__model model = {0};
+    kua__kept model = {0};
     json_t *settings = NULL;
     kua_status st = kua__engine_lock(ws);
     if (!st) st = parse_settings(o->settings, &settings);
     recipe.settings = settings;
     if (!st) st = transfer(ws, o, &recipe, settings, &model);
     if (!st) st = model_report(&model, report);
-    kua__model_release(&model);
+    kua__kept_release(&model);
     json_decref(settings);
     return st;
 }
