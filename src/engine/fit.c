@@ -253,7 +253,7 @@ kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const k
     if (!st) st = fit_seeds(ws, stage, recipe, name, ++version, seed, n_seeds, seeds);
     if (!st) st = fill_record(record, stage, recipe, seeds, kua__seconds() - start);
     if (!st) {
-        kua__kept_row row = {.name = name,
+        kua__model_row row = {.name = name,
                              .kind = recipe->kind,
                              .domain = stage->shop->domains[stage->side[0].domain].name,
                              .strategy = recipe->strategy ? recipe->strategy->name : NULL,

@@ -119,7 +119,7 @@ static kua_status keep(kua_workspace *ws, const kua__stage *stage, const char *s
     char *folder = st ? NULL : kua__kept_folder(ws, source_name, version, 0);
     if (!st) st = folder ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
     if (!st) st = rec->ops->save(rec, folder);
-    kua__kept_row row = {.name = source_name,
+    kua__model_row row = {.name = source_name,
                          .kind = "sequence",
                          .domain = stage->shop->domains[stage->side[1].domain].name,
                          .strategy = "",
