@@ -1,22 +1,21 @@
-/* bench/encode.c - texts and tokens a second of the encoder, beside what the processor could do.
+/* bench/encode.c - texts and tokens a second of the encoder in each precision, beside what the
+ * processor could do.
  *
- *     build/bench/encode MODEL FILE [TEXTS [BATCH_TOKENS]]
+ *     build/bench/encode MODEL FILE [TEXTS [PRECISION [BATCH_TOKENS]]]
  *
- * MODEL is a folder, FILE has one text a line.
+ * MODEL is a folder, FILE has one text a line, PRECISION f32, bf16, int8 or all.
  *
  * Prints the median of three rounds over the first TEXTS lines (tokenising included), the share of
- * the processor's measured f32 peak that the model's matrix products come to, the median and the
- * 99th percentile of one 12-token query, and the peak of memory.
+ * the processor's measured peak that the model's matrix products come to, the median and the 99th
+ * percentile of one 12-token query, the mean and the least cosine to the vectors of f32, and the
+ * peak of memory.
  *
- * The peak is measured in the same run: independent fused multiply-adds on registers, on all
- * threads.
+ * The peaks are measured in the same run: independent multiply-adds on registers, on all threads.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 #include "base/base.h"
 #include "kua/encoder.h"
@@ -26,55 +25,62 @@ static const char query[] = "wireless noise cancelling headphones for travel and
 
 /* ---- the processor's peak ---- */
 
-enum { PEAK_LOOPS = 8000000, PEAK_SUMS = 10 };
+enum { PEAK_LOOPS = 4000000, PEAK_SUMS = 20, PEAK_ROUNDS = 9 };
+
+static const char *const names[] = {"f32", "bf16", "int8"};
+static double peak[3]; /* operations a second of all threads, by kua_precision; 0: not known */
 
 #if defined(__x86_64__)
-/* Ten independent sums hide the latency of an addition; the empty assembly keeps each of them. */
-#define PEAK(name, isa, type, set, fma)                                                            \
-    __attribute__((target(isa))) static void name(void)                                            \
+/* Twenty independent sums hide the latency of a multiply-add. */
+#define SUM(name, reg, i) name " %%" reg "30,%%" reg "31,%%" reg #i "\n"
+#define TEN(name, reg, d)                                                                          \
+    SUM(name, reg, d##0)                                                                           \
+    SUM(name, reg, d##1)                                                                           \
+    SUM(name, reg, d##2)                                                                           \
+    SUM(name, reg, d##3)                                                                           \
+    SUM(name, reg, d##4)                                                                           \
+    SUM(name, reg, d##5)                                                                           \
+    SUM(name, reg, d##6) SUM(name, reg, d##7) SUM(name, reg, d##8) SUM(name, reg, d##9)
+#define PEAK(function, name)                                                                       \
+    __attribute__((target("avx512f"))) static void function(void)                                  \
     {                                                                                              \
-        type s0 = set(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0, s8 = s0,  \
-             s9 = s0, x = set(.999f), y = set(.001f);                                              \
-        for (long k = 0; k < PEAK_LOOPS; k++) {                                                    \
-            s0 = fma(s0, x, y), s1 = fma(s1, x, y), s2 = fma(s2, x, y), s3 = fma(s3, x, y);        \
-            s4 = fma(s4, x, y), s5 = fma(s5, x, y), s6 = fma(s6, x, y), s7 = fma(s7, x, y);        \
-            s8 = fma(s8, x, y), s9 = fma(s9, x, y);                                                \
-            __asm__ volatile("" : "+v"(s0), "+v"(s1), "+v"(s2), "+v"(s3), "+v"(s4));               \
-            __asm__ volatile("" : "+v"(s5), "+v"(s6), "+v"(s7), "+v"(s8), "+v"(s9));               \
-        }                                                                                          \
+        long k = PEAK_LOOPS;                                                                       \
+        __asm__ volatile("1:\n" TEN(name, "zmm", ) TEN(name, "zmm", 1) "dec %0\n jnz 1b\n"         \
+                         : "+r"(k)                                                                 \
+                         :                                                                         \
+                         : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",   \
+                           "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",   \
+                           "xmm16", "xmm17", "xmm18", "xmm19");                                    \
     }
-
-PEAK(peak_512, "avx512f", __m512, _mm512_set1_ps, _mm512_fmadd_ps)
-PEAK(peak_256, "avx2,fma", __m256, _mm256_set1_ps, _mm256_fmadd_ps)
+PEAK(peak_f32, "vfmadd231ps")
+PEAK(peak_bf16, "vdpbf16ps")
+PEAK(peak_int8, "vpdpbusd")
+static void (*const peak_loop[])(void) = {peak_f32, peak_bf16, peak_int8};
 
 static void peak_task(void *ctx, size_t first, size_t last)
 {
-    for (size_t i = first; i < last; i++) {
-        if (*(int *)ctx == 16)
-            peak_512();
-        else
-            peak_256();
-    }
+    for (size_t i = first; i < last; i++)
+        (*(void (*const *)(void))ctx)();
 }
 
-/* Floating-point operations a second of all threads; 0: not known for this processor. */
-static double measure_peak(void)
+/* The best of several rounds, so that what others do on the machine counts little. */
+static void measure_peak(int precision)
 {
-    int width = __builtin_cpu_supports("avx512f") ? 16 : __builtin_cpu_supports("fma") ? 8 : 0;
-    double best = 0;
-    for (int round = 0; width && round < 5; round++) {
+    bool has[] = {__builtin_cpu_supports("avx512f"), __builtin_cpu_supports("avx512bf16"),
+                  __builtin_cpu_supports("avx512vnni")};
+    static const double operations[] = {32, 64, 128}; /* of one instruction */
+    for (int i = 0; has[precision] && i < PEAK_ROUNDS; i++) {
         double start = kua__seconds();
-        kua__parallel_for((size_t)kua__threads(), 1, peak_task, &width);
-        double rate =
-            2.0 * width * PEAK_SUMS * PEAK_LOOPS * kua__threads() / (kua__seconds() - start);
-        best = KUA__MAX(best, rate);
+        kua__parallel_for((size_t)kua__threads(), 1, peak_task,
+                          (void *)(uintptr_t)&peak_loop[precision]); /* only read */
+        double done = operations[precision] * PEAK_SUMS * PEAK_LOOPS * kua__threads();
+        peak[precision] = KUA__MAX(peak[precision], done / (kua__seconds() - start));
     }
-    return best;
 }
 #else
-static double measure_peak(void)
+static void measure_peak(int precision)
 {
-    return 0;
+    (void)precision;
 }
 #endif
 
@@ -109,32 +115,47 @@ static double flops_a_token(const kua_encoder_info *m)
     return 2.0 * m->layers * (4.0 * m->dim * m->dim + 2.0 * m->dim * m->inner);
 }
 
-static kua_status bench_texts(kua_encoder *encoder, const lines *in, double peak)
+/* Cosines of the rows to those of f32. */
+static void print_cosines(const float *rows, const float *f32, size_t n, size_t dim)
+{
+    double sum = 0, least = 1;
+    for (size_t i = 0; i < n; i++, rows += dim, f32 += dim) {
+        double both = 0, a = 0, b = 0;
+        for (size_t k = 0; k < dim; k++) {
+            both += (double)rows[k] * f32[k];
+            a += (double)rows[k] * rows[k];
+            b += (double)f32[k] * f32[k];
+        }
+        double cosine = both / sqrt(a * b);
+        sum += cosine;
+        least = KUA__MIN(least, cosine);
+    }
+    printf("         cosine to f32: mean %.5f, least %.5f\n", sum / (double)n, least);
+}
+
+static kua_status bench_texts(kua_encoder *encoder, int precision, const lines *in, float *rows)
 {
     kua_encoder_info info = kua_encoder_describe(encoder);
     kua_encoder_stats stats = {0};
     double seconds[ROUNDS];
-    float *rows = NULL;
-    KUA__TRY(KUA__NEW_ARRAY(&rows, in->n * info.dim, "vectors"));
-    kua_status st =
-        kua_encoder_encode(encoder, in->text, KUA__MIN(in->n, (size_t)256), NULL, rows, NULL);
-    for (int i = 0; !st && i < ROUNDS; i++) {
+    KUA__TRY(kua_encoder_encode(encoder, in->text, KUA__MIN(in->n, (size_t)256), NULL, rows, NULL));
+    for (int i = 0; i < ROUNDS; i++) {
         double start = kua__seconds();
-        st = kua_encoder_encode(encoder, in->text, in->n, NULL, rows, &stats);
+        KUA__TRY(kua_encoder_encode(encoder, in->text, in->n, NULL, rows, &stats));
         seconds[i] = kua__seconds() - start;
     }
-    kua__free(rows);
-    if (st) return st;
     qsort(seconds, ROUNDS, sizeof(*seconds), by_value);
+    measure_peak(precision); /* again: the machine may be slower than before */
     double median = seconds[ROUNDS / 2], rate = (double)stats.tokens / median;
-    printf("kua f32  %.0f texts/s  %.0f tokens/s  (%llu texts, %llu distinct, %llu tokens; best "
-           "round %.0f tokens/s)\n",
-           (double)stats.texts / median, rate, (unsigned long long)stats.texts,
+    printf("kua %-4s %.0f texts/s  %.0f tokens/s  (%llu texts, %llu distinct, %llu tokens; best "
+           "round %.0f texts/s)\n",
+           names[precision], (double)stats.texts / median, rate, (unsigned long long)stats.texts,
            (unsigned long long)stats.distinct, (unsigned long long)stats.tokens,
-           (double)stats.tokens / seconds[0]);
-    if (peak > 0)
-        printf("         %.1f %% of the f32 peak of %d threads, %.1f GFLOP/s\n",
-               100 * rate * flops_a_token(&info) / peak, kua__threads(), peak * 1e-9);
+           (double)stats.texts / seconds[0]);
+    double share = peak[precision] > 0 ? flops_a_token(&info) / peak[precision] : 0;
+    printf("         %.1f %% of the peak of %d threads, %.0f GOP/s (best round %.1f %%)\n",
+           100 * rate * share, kua__threads(), peak[precision] * 1e-9,
+           100 * share * (double)stats.tokens / seconds[0]);
     return KUA_OK;
 }
 
@@ -156,28 +177,63 @@ static kua_status bench_query(kua_encoder *encoder)
     return KUA_OK;
 }
 
+/* One precision; f32: rows of an earlier run in f32, or NULL. */
+static kua_status bench(const char *model, size_t batch_tokens, int precision, const lines *in,
+                        float *rows, const float *f32)
+{
+    kua_encoder_options options = {.batch_tokens = batch_tokens,
+                                   .precision = (kua_precision)precision};
+    kua_encoder *encoder = NULL;
+    measure_peak(precision);
+    double start = kua__seconds();
+    KUA__TRY(kua_encoder_load(model, &options, &encoder));
+    double loaded = kua__seconds() - start;
+    kua_encoder_info info = kua_encoder_describe(encoder);
+    kua_status st = bench_texts(encoder, precision, in, rows);
+    if (!st) st = bench_query(encoder);
+    if (!st && f32 && f32 != rows) print_cosines(rows, f32, in->n, info.dim);
+    printf("         loaded in %.0f ms, peak memory %.0f MB\n", loaded * 1e3,
+           (double)kua__peak_rss_bytes() / 1e6);
+    kua_encoder_free(encoder);
+    return st;
+}
+
+/* Every precision, or one; others than f32 are compared with it. */
+static kua_status bench_all(const char *model, const char *which, size_t batch_tokens,
+                            const lines *in)
+{
+    kua_encoder *encoder = NULL;
+    KUA__TRY(kua_encoder_load(model, NULL, &encoder));
+    size_t floats = in->n * kua_encoder_describe(encoder).dim;
+    float *rows = NULL;
+    kua_status st = KUA__NEW_ARRAY(&rows, 2 * floats, "vectors");
+    bool all = kua__streq(which, "all");
+    if (!st && !all && !kua__streq(which, "f32"))
+        st = kua_encoder_encode(encoder, in->text, in->n, NULL, rows, NULL);
+    kua_encoder_free(encoder);
+    for (int p = 0; !st && p < 3; p++) {
+        if (all || kua__streq(which, names[p]))
+            st = bench(model, batch_tokens, p, in, p ? rows + floats : rows, rows);
+    }
+    kua__free(rows);
+    return st;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 3) {
-        printf("usage: encode MODEL FILE [TEXTS [BATCH_TOKENS]]\n");
+        printf("usage: encode MODEL FILE [TEXTS [PRECISION [BATCH_TOKENS]]]\n");
         return 0; /* run without arguments by `make bench`: there is nothing to measure */
     }
     size_t most = argc > 3 ? strtoul(argv[3], NULL, 10) : 4000;
-    kua_encoder_options options = {.batch_tokens = argc > 4 ? strtoul(argv[4], NULL, 10) : 0};
-    kua_encoder *encoder = NULL;
+    size_t batch_tokens = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
     kua__map map = {0};
     lines in = {0};
-    double peak = measure_peak(), start = kua__seconds();
-    kua_status st = kua_encoder_load(argv[1], &options, &encoder);
-    if (!st) printf("kua      loaded in %.0f ms\n", (kua__seconds() - start) * 1e3);
-    if (!st) st = kua__map_open(&map, argv[2]);
+    kua_status st = kua__map_open(&map, argv[2]);
     if (!st) st = read_lines(&map, most, &in);
-    if (!st && in.n) st = bench_texts(encoder, &in, peak);
-    if (!st) st = bench_query(encoder);
+    if (!st && in.n) st = bench_all(argv[1], argc > 4 ? argv[4] : "all", batch_tokens, &in);
     if (st) fprintf(stderr, "%s\n", kua_error_message());
-    printf("         peak memory %.0f MB\n", (double)kua__peak_rss_bytes() / 1e6);
     kua__free(in.text);
     if (map.data) kua__map_close(&map);
-    kua_encoder_free(encoder);
     return st != KUA_OK;
 }

@@ -456,6 +456,7 @@ void kua__lane_free(kua__lane *lane)
 
 size_t kua__packed_rows(size_t rows)
 {
+    if (kua__low_of(KUA__PRECISION_F32, kua__kernels_get()->isa)) return rows; /* own kernels */
     size_t unit = rows <= 16 ? 1 : rows <= 64 ? 8 : 16;
     return (rows + unit - 1) / unit * unit;
 }

@@ -68,8 +68,8 @@ size_t kua__packed_parts(const kua__packed *packed);
 kua_status kua__packed_run_part(const kua__packed *packed, kua__lane *lane, size_t part,
                                 size_t rows, const float *x, float *y);
 
-/* `rows` rounded up so that few kernels serve all numbers of rows: exact up to 16, then to
- * multiples of 8 or 16. */
+/* `rows` rounded up so that few of oneDNN's kernels serve all numbers of rows: exact up to 16, then
+ * to multiples of 8 or 16. Own kernels take any number: exact. */
 size_t kua__packed_rows(size_t rows);
 
 #endif
