@@ -61,6 +61,12 @@ size_t kua__config_longest(const kua__model_config *c)
     return c->positions - c->first_position;
 }
 
+kua__activation kua__config_head_activation(const kua__model_config *c)
+{
+    assert(c);
+    return c->family == KUA__FAMILY_ROBERTA ? KUA__ACT_GELU : c->activation;
+}
+
 kua_status kua__config_check(const char *name, const kua__model_config *c)
 {
     assert(name && c);

@@ -71,6 +71,10 @@ typedef struct kua__model_config {
 
 /* Tokens of the longest text. */
 size_t kua__config_longest(const kua__model_config *c);
+/* The activation in the head for masked words: RoBERTa's is always gelu, others' that of the
+ * layers.
+ */
+kua__activation kua__config_head_activation(const kua__model_config *c);
 /* What BERT-like configs have in common, for models made from nothing: sizes are left to fill in.
  */
 kua__model_config kua__config_preset(kua__family family);

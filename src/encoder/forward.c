@@ -253,7 +253,8 @@ static void clear_spare_rows(pass *p)
 
 static kua_status run_layer(pass *p, const kua__layer *layer)
 {
-    bool before = p->model->config.pre_norm;
+    const kua__model_config *c = &p->model->config;
+    bool before = c->pre_norm;
     float *y = before ? p->crew[0]->y : p->x;
     clear_spare_rows(p);
     if (before) kua__pass_norm(p, &layer->attend_norm, p->x, y);
@@ -262,7 +263,10 @@ static kua_status run_layer(pass *p, const kua__layer *layer)
     KUA__TRY(kua__pass_product(p, &layer->out, p->attended, p->x)); /* x += */
     kua__pass_norm(p, before ? &layer->inner_norm : &layer->attend_norm, p->x, y);
     KUA__TRY(kua__pass_product(p, &layer->up, y, p->wide));
-    if (layer->up.activate) kua__pass_activate(p, p->wide, p->model->config.inner);
+    if (c->gated)
+        kua__pass_gate(p, p->wide, c->inner);
+    else if (layer->up.activate)
+        kua__pass_activate(p, c->activation, p->wide, c->inner);
     KUA__TRY(kua__pass_product(p, &layer->down, p->wide, p->x)); /* x += */
     if (!before) kua__pass_norm(p, &layer->inner_norm, p->x, y);
     return KUA_OK;
@@ -305,7 +309,7 @@ kua_status kua__model_words(const kua__model *model, kua__scratch *const *crew, 
     memset(p.x + rows * h, 0, (p.rows - rows) * h * sizeof(float));
     if (head->dense.out == 0) return kua__pass_product(&p, &head->words, p.x, logits);
     KUA__TRY(kua__pass_product(&p, &head->dense, p.x, p.wide));
-    kua__pass_activate(&p, p.wide, h);
+    kua__pass_activate(&p, kua__config_head_activation(&model->config), p.wide, h);
     kua__pass_norm(&p, &head->norm, p.wide, p.wide);
     return kua__pass_product(&p, &head->words, p.wide, logits);
 }

@@ -136,26 +136,24 @@ static void activate_rows(void *ctx, size_t first, size_t last)
 {
     const pass *p = ctx;
     for (size_t i = first; i < last; i++)
-        activate_row(p->model->config.activation, p->to + i * p->cols, p->cols);
+        activate_row(p->activation, p->to + i * p->cols, p->cols);
 }
 
-/* Rows [gate | up] become rows half as long, one after another from the front: a row is written
- * where earlier rows were, or over its own gate. So one thread does it. */
-static void gate_rows(const pass *p)
-{
-    const kua__kernels *k = kua__kernels_get();
-    size_t n = p->cols;
-    for (size_t i = 0; i < p->tokens; i++)
-        k->swiglu(p->to + i * n, p->to + 2 * i * n, p->to + 2 * i * n + n, n);
-}
-
-void kua__pass_activate(pass *p, float *x, size_t cols)
+void kua__pass_activate(pass *p, kua__activation activation, float *x, size_t cols)
 {
     assert(p && x && cols >= 1);
     p->to = x;
     p->cols = cols;
-    if (p->model->config.gated)
-        gate_rows(p);
-    else
-        run_rows(p, activate_rows);
+    p->activation = activation;
+    run_rows(p, activate_rows);
+}
+
+/* Rows become half as long, one after another from the front: a row is written where earlier rows
+ * were, or over its own gate. So one thread does it. */
+void kua__pass_gate(pass *p, float *x, size_t cols)
+{
+    assert(p && x && cols >= 1);
+    const kua__kernels *k = kua__kernels_get();
+    for (size_t i = 0; i < p->tokens; i++)
+        k->swiglu(x + i * cols, x + 2 * i * cols, x + 2 * i * cols + cols, cols);
 }

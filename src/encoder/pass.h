@@ -18,6 +18,7 @@ typedef struct pass {
     const float *from;
     float *to;
     size_t cols;
+    kua__activation activation;
     const kua__norm *norm;
     atomic_bool failed; /* whoever sets it writes status and message */
     kua_status status;
@@ -27,8 +28,9 @@ typedef struct pass {
 kua_status kua__pass_product(pass *p, const kua__dense *product, const float *from, float *to);
 /* Of rows of `hidden`; `to` may be `from`. */
 void kua__pass_norm(pass *p, const kua__norm *norm, const float *from, float *to);
-/* The config's activation in place on rows of `cols`; where the inner part is gated rows are twice
- * as long before: silu(gate) up. */
-void kua__pass_activate(pass *p, float *x, size_t cols);
+/* In place on rows of `cols`. */
+void kua__pass_activate(pass *p, kua__activation activation, float *x, size_t cols);
+/* Rows [gate | up] of 2 cols to rows silu(gate) up of cols, in place. */
+void kua__pass_gate(pass *p, float *x, size_t cols);
 
 #endif
