@@ -69,7 +69,7 @@ function(kua_command target)
 endfunction()
 
 function(kua_sees_every_layer target)
-    foreach(layer base tensor data store text grad encoder rec eval transfer engine)
+    foreach(layer base tensor data store text grad encoder app rec eval transfer engine)
         target_include_directories(${target} PRIVATE ${CMAKE_BINARY_DIR}/layers/${layer})
     endforeach()
     target_include_directories(${target} PRIVATE ${KUA_ROOT}/tests/lib)
