@@ -27,9 +27,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crew.h"
 #include "base/private.h"
 
 enum { THREADS_MAX = 256 };
+enum { BARRIER_SPINS = 2000 }; /* some 30 us */
 static const double SPIN_SECONDS = 20e-6;
 
 typedef struct worker {
@@ -297,15 +299,10 @@ void kua__threads_set(int n)
     pthread_mutex_unlock(&pool.busy);
 }
 
-/* Runs j with as many threads as it has ranges. */
-static void run(job *j)
+/* Hands j to `helpers` workers and this thread. Needs pool.busy. */
+static void run_shared(job *j, int helpers)
 {
-    if (inside || j->ranges < 2 || pthread_mutex_trylock(&pool.busy)) {
-        run_alone(j);
-        return;
-    }
-    hire_up_to(kua__threads() - 1);
-    int helpers = (int)KUA__MIN(j->ranges - 1, (size_t)pool.workers);
+    assert(helpers <= pool.workers);
     pool.current = j;
     atomic_store_explicit(&pool.pending, helpers, memory_order_relaxed);
     for (int i = 1; i <= helpers; i++) {
@@ -314,6 +311,17 @@ static void run(job *j)
     run_part(j, 0, helpers);
     wait_until_done();
     pool.current = NULL;
+}
+
+/* Runs j with as many threads as it has ranges. */
+static void run(job *j)
+{
+    if (inside || j->ranges < 2 || pthread_mutex_trylock(&pool.busy)) {
+        run_alone(j);
+        return;
+    }
+    hire_up_to(kua__threads() - 1);
+    run_shared(j, (int)KUA__MIN(j->ranges - 1, (size_t)pool.workers));
     pthread_mutex_unlock(&pool.busy);
 }
 
@@ -339,4 +347,36 @@ void kua__parallel_chunks(size_t n, size_t grain, kua__chunk_fn task, void *ctx)
     job j = {.chunk = task, .ctx = ctx, .n = n, .grain = grain};
     j.ranges = KUA__MIN((size_t)kua__threads(), chunks);
     run(&j);
+}
+
+/* ---- together ---- */
+
+bool kua__parallel_together(size_t n, kua__range_fn task, void *ctx)
+{
+    assert(task && n >= 1);
+    if (inside || n > (size_t)kua__threads() || pthread_mutex_trylock(&pool.busy)) {
+        return false;
+    }
+    hire_up_to(kua__threads() - 1);
+    bool enough = n - 1 <= (size_t)pool.workers;
+    if (enough) {
+        job j = {.task = task, .ctx = ctx, .n = n, .ranges = n};
+        run_shared(&j, (int)n - 1);
+    }
+    pthread_mutex_unlock(&pool.busy);
+    return enough;
+}
+
+void kua__barrier_wait(kua__barrier *barrier)
+{
+    assert(barrier && barrier->n >= 1);
+    size_t mine = atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel);
+    size_t end = (mine / barrier->n + 1) * barrier->n;
+    for (long i = 0; atomic_load_explicit(&barrier->arrived, memory_order_acquire) < end; i++) {
+        if (i < BARRIER_SPINS) {
+            kua__pause();
+        } else {
+            sched_yield(); /* whom we wait for may want this core */
+        }
+    }
 }

@@ -2,6 +2,8 @@
  * calls, fork. */
 #include "testlib.h"
 
+#include "base/crew.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -198,6 +200,49 @@ static void chunks_have_scratch_of_their_own(void **state)
     assert_int_equal(sum, expected);
 }
 
+/* ---- together ---- */
+
+enum { CREW = 3, STEPS = 2000 };
+
+typedef struct walk {
+    kua__barrier barrier;
+    size_t at[CREW]; /* no atomics: the barrier makes them visible */
+    atomic_int wrong, nested;
+} walk;
+
+static void walk_member(void *ctx, size_t first, size_t last)
+{
+    walk *w = ctx;
+    assert_int_equal(last, first + 1);
+    for (size_t step = 1; step <= STEPS; step++) {
+        w->at[first] = step;
+        kua__barrier_wait(&w->barrier);
+        for (size_t i = 0; i < CREW; i++) {
+            if (w->at[i] != step) atomic_fetch_add(&w->wrong, 1);
+        }
+        kua__barrier_wait(&w->barrier);
+    }
+    if (kua__parallel_together(2, walk_member, ctx)) atomic_fetch_add(&w->nested, 1);
+}
+
+static void a_crew_meets_at_every_step(void **state)
+{
+    (void)state;
+    kua__threads_set(CREW);
+    for (int i = 0; i < 5; i++) {
+        walk w = {.barrier = {.n = CREW}};
+        assert_true(kua__parallel_together(CREW, walk_member, &w));
+        assert_int_equal(w.wrong, 0);
+        assert_int_equal(w.nested, 0);
+        for (size_t m = 0; m < CREW; m++) {
+            assert_int_equal(w.at[m], STEPS);
+        }
+    }
+    walk none = {.barrier = {.n = CREW + 1}};
+    assert_false(kua__parallel_together(CREW + 1, walk_member, &none));
+    assert_int_equal(none.at[0], 0);
+}
+
 static void *application_thread(void *argument)
 {
     (void)argument;
@@ -270,6 +315,7 @@ int main(void)
         cmocka_unit_test(many_short_jobs),
         cmocka_unit_test(results_repeat_also_when_nested),
         cmocka_unit_test(chunks_have_scratch_of_their_own),
+        cmocka_unit_test(a_crew_meets_at_every_step),
         cmocka_unit_test(an_application_may_use_many_threads),
         cmocka_unit_test(a_child_of_fork_gets_a_crew_of_its_own),
         cmocka_unit_test(the_default_can_be_set_from_outside),
