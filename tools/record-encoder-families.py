@@ -6,6 +6,7 @@
 
 Tiny random models with their heads for words (transformers is the reference), heads 16 wide. A folder holds
     config.json, model.safetensors (16-bit)  or  model.gguf with quantised weights, from which the reference was made
+    vocab.txt              of causal ones: a tokenizer that nothing but loading needs
     expected.safetensors   ids [tokens], lengths [texts] of three texts; hidden [tokens, width] of the last layer;
                            logits [tokens, words]; mean, cls, max, last: pooled rows of the texts; generated [12]:
                            what a causal model says after the first text, greedily
@@ -139,6 +140,7 @@ def record(name, make):
                 "last": torch.stack([h[-1] for h in hidden])}
     if name.startswith(("gpt2", "llama")):
         recorded["generated"] = greedy(model, texts[0].tolist(), 12)
+        (folder / "vocab.txt").write_text("".join(p + "\n" for p in ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + [f"w{i}" for i in range(5, 70)]))
     save_file({k: v.contiguous() for k, v in recorded.items()}, folder / "expected.safetensors")
     print(f"{name}: {sum(p.numel() for p in model.parameters())} parameters, largest logit {max(x.max() for x in logits):.3f}")
 
