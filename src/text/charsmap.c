@@ -135,6 +135,15 @@ static const char *find(const kua__charsmap *map, const uint8_t *text, size_t n)
     return NULL;
 }
 
+/* Code points that are unassigned and invisible by default part clusters as control characters do;
+ * utf8proc takes them for letters. */
+static bool is_control(uint32_t c)
+{
+    return c == 0x2065 || (c >= 0xfff0 && c <= 0xfff8) || c == 0xe0000 ||
+           (c >= 0xe0002 && c <= 0xe001f) || (c >= 0xe0080 && c <= 0xe00ff) ||
+           (c >= 0xe01f0 && c <= 0xe0fff);
+}
+
 /* The length of the cluster at the head of text[n], n >= 1; *alone: it is one character. */
 static size_t cluster(const uint8_t *text, size_t n, bool *alone)
 {
@@ -145,7 +154,8 @@ static size_t cluster(const uint8_t *text, size_t n, bool *alone)
     for (size_t at = length; at < n; at += next) {
         if (c < 0x80 && text[at] < 0x80 && c != '\r') return at;
         uint32_t d = kua__utf8_decode(text + at, n - at, &next);
-        if (utf8proc_grapheme_break_stateful((utf8proc_int32_t)c, (utf8proc_int32_t)d, &state))
+        if (is_control(c) || is_control(d) ||
+            utf8proc_grapheme_break_stateful((utf8proc_int32_t)c, (utf8proc_int32_t)d, &state))
             return at;
         *alone = false;
         c = d;

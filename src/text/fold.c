@@ -126,7 +126,7 @@ static int32_t span_value(const kua__span *span, size_t n, uint32_t c)
 }
 
 /* The tables' word first: they hold what utf8proc does not know. */
-static uint32_t lower(uint32_t c)
+uint32_t kua__fold_lower(uint32_t c)
 {
     assert(c < N_POINTS);
     if (c < 0x80) return c >= 'A' && c <= 'Z' ? c + 32 : c;
@@ -147,7 +147,7 @@ static kua__fold_cell fold_part(const kua__fold *fold, const uint8_t *flags, uin
         int32_t class = span_value(kua__bert_combining, kua__bert_n_combining, c);
         if (class) return KUA__CELL(KUA__MOVES, c, class);
     }
-    uint32_t to = fold->options.lowercase ? lower(c) : c;
+    uint32_t to = fold->options.lowercase ? kua__fold_lower(c) : c;
     if (flags[to] & IS_SPACE) return KUA__CELL(KUA__SPACE, to, 0);
     if (flags[to] & IS_PUNCTUATION) return KUA__CELL(KUA__ALONE, to, 0);
     return KUA__CELL(KUA__LETTER, to, 0);

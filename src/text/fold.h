@@ -87,6 +87,9 @@ kua__fold_cell kua__fold_next(kua__fold_cursor *cursor);
 /* Appends the normalised text (as the reference's normalize_str gives it). */
 void kua__fold_string(const kua__fold *fold, const char *text, size_t n, kua__buf *out);
 
+/* Lower case of one code point (U+0130 would be two: not here). */
+uint32_t kua__fold_lower(uint32_t c);
+
 /* The code point at text[0..n), n >= 1, and its length in bytes. What is not UTF-8 is U+FFFD, one
  * for each longest broken sequence (Unicode 15, section 3.9, "substitution of maximal subparts").
  */

@@ -57,7 +57,7 @@ static void lower(const char *text, size_t n, kua__buf *out)
     size_t length;
     for (size_t at = 0; at < n; at += length) {
         uint32_t c = kua__utf8_decode((const uint8_t *)text + at, n - at, &length);
-        add_point(out, c == 0x130 ? 'i' : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c));
+        add_point(out, c == 0x130 ? 'i' : kua__fold_lower(c));
         if (c == 0x130) add_point(out, 0x307); /* the one whose lower case is two */
     }
 }
@@ -94,7 +94,20 @@ static void nmt(const char *text, size_t n, kua__buf *out)
     }
 }
 
-static void form(const kua__normal_step *step, const char *text, size_t n, kua__buf *out)
+static bool is_young(uint32_t c)
+{
+    size_t low = 0, high = kua__n_young;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (c > kua__young[middle].last)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < kua__n_young && c >= kua__young[low].first;
+}
+
+static void form_part(const kua__normal_step *step, const char *text, size_t n, kua__buf *out)
 {
     if (n == 0) return;
     utf8proc_option_t how = step->compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
@@ -109,9 +122,32 @@ static void form(const kua__normal_step *step, const char *text, size_t n, kua__
     free(made);
 }
 
+/* A young character parts what stands before it from what stands behind. */
+static void form(const kua__normal_step *step, const char *text, size_t n, kua__buf *out)
+{
+    size_t from = 0, length;
+    for (size_t at = 0; at < n; at += length) {
+        uint32_t c = kua__utf8_decode((const uint8_t *)text + at, n - at, &length);
+        if (c < 0x300 || !is_young(c)) continue;
+        form_part(step, text + from, at - from, out);
+        kua__buf_add(out, text + at, length);
+        from = at + length;
+    }
+    form_part(step, text + from, n - from, out);
+}
+
 static bool is_mark(uint32_t c)
 {
-    return utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_MN;
+    if (c < 0x300) return false;
+    if (c == 0x1cf2 || c == 0x1cf3) return true; /* were marks, are letters since Unicode 11 */
+    switch (utf8proc_category((utf8proc_int32_t)c)) {
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+        return !is_young(c);
+    default:
+        return false;
+    }
 }
 
 static void strip_accents(const char *text, size_t n, kua__buf *out)

@@ -35,6 +35,13 @@ typedef struct kua__normal {
     bool has_map, has_fold;
 } kua__normal;
 
+/* Code points that the reference's Unicode does not know yet; sorted. */
+typedef struct kua__young_range {
+    uint32_t first, last;
+} kua__young_range;
+extern const kua__young_range kua__young[];
+extern const size_t kua__n_young;
+
 void kua__normal_release(kua__normal *normal);
 
 /* Normalises text[n] (UTF-8); the result is text itself where there is no step, else in one of the

@@ -207,8 +207,7 @@ static bool finish_room(kua__buf *room)
 static bool by_bytes(const splitting *s, size_t k, const uint8_t *text, size_t n, bool at_start)
 {
     const kua__split_step *step = &s->splitter->step[k];
-    size_t length;
-    if (step->prepend != KUA__PREPEND_NEVER && !kua__is_blank(kua__utf8_decode(text, n, &length))) {
+    if (step->prepend != KUA__PREPEND_NEVER && text[0] != ' ') {
         kua__buf *room = &s->room[k];
         kua__buf_clear(room);
         kua__buf_add(room, " ", 1);
