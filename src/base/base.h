@@ -156,6 +156,20 @@ void kua__ids_release(kua__ids *ids);
 
 uint64_t kua__hash64(const void *data, size_t n, uint64_t seed);
 
+/* SHA-256: init, add any number of times, done; or of a whole file. `hex` is lower case. */
+enum { KUA__SHA256_HEX = 65 };
+
+typedef struct kua__sha256 {
+    uint32_t state[8];
+    uint64_t bytes;
+    uint8_t block[64];
+} kua__sha256;
+
+void kua__sha256_init(kua__sha256 *sha);
+void kua__sha256_add(kua__sha256 *sha, const void *data, size_t n);
+void kua__sha256_done(kua__sha256 *sha, char hex[KUA__SHA256_HEX]);
+kua_status kua__sha256_file(const char *path, char hex[KUA__SHA256_HEX]);
+
 /* ---- random numbers: a draw depends on (seed, stream, index) and on nothing else ---- */
 
 /* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011). */
@@ -255,6 +269,8 @@ kua_status kua__write_file(const char *path, const void *data, size_t n); /* ato
 kua_status kua__make_folders(const char *path);                           /* mkdir -p */
 kua_status kua__remove_tree(const char *path); /* rm -r; missing is fine */
 bool kua__exists(const char *path);
+/* Of all files under a folder, or of a file; 0 where there is none. */
+uint64_t kua__tree_bytes(const char *path);
 /* "<a>/<b>", to be freed with kua__free; NULL: out of memory */
 char *kua__path_join(const char *a, const char *b);
 

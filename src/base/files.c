@@ -251,6 +251,24 @@ kua_status kua__remove_tree(const char *path)
     return KUA_OK;
 }
 
+static _Thread_local uint64_t tree_bytes; /* nftw() hands nothing of the caller's on */
+
+static int add_bytes(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void)path;
+    (void)where;
+    if (kind == FTW_F) tree_bytes += (uint64_t)info->st_size;
+    return 0;
+}
+
+uint64_t kua__tree_bytes(const char *path)
+{
+    assert(path && *path);
+    tree_bytes = 0;
+    (void)nftw(path, add_bytes, 16, FTW_PHYS); /* what cannot be read does not count */
+    return tree_bytes;
+}
+
 bool kua__exists(const char *path)
 {
     assert(path);

@@ -321,6 +321,17 @@ const char *kua__safetensors_meta(const kua__safetensors *file, const char *key)
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
 }
 
+const char *kua__safetensors_meta_at(const kua__safetensors *file, size_t i, const char **key)
+{
+    assert(file && key);
+    json_t *meta = json_object_get(file->header, "__metadata__");
+    void *at = json_object_iter(meta);
+    for (; at && i > 0; i--)
+        at = json_object_iter_next(meta, at);
+    *key = at ? json_object_iter_key(at) : NULL;
+    return at ? json_string_value(json_object_iter_value(at)) : NULL;
+}
+
 size_t kua__safetensors_bytes(const kua__safetensors *file)
 {
     assert(file);

@@ -49,6 +49,8 @@ kua_status kua__safetensors_need(const kua__safetensors *file, const char *name,
                                  const size_t *dim, const kua__tensor **out);
 /* A text of the header's "__metadata__"; NULL: none. */
 const char *kua__safetensors_meta(const kua__safetensors *file, const char *key);
+/* The i-th of them; NULL: there are fewer. */
+const char *kua__safetensors_meta_at(const kua__safetensors *file, size_t i, const char **key);
 size_t kua__safetensors_bytes(const kua__safetensors *file);     /* of the whole file */
 const char *kua__safetensors_path(const kua__safetensors *file); /* as given to open */
 

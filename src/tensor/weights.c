@@ -107,3 +107,10 @@ const char *kua__weights_meta(const kua__weights *w, const char *key)
     }
     return NULL;
 }
+
+const char *kua__weights_meta_at(const kua__weights *w, size_t i, const char **key)
+{
+    assert(w && key);
+    *key = NULL;
+    return w->n_shards ? kua__safetensors_meta_at(w->shard[0], i, key) : NULL;
+}

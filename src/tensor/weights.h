@@ -61,5 +61,7 @@ const kua__gguf *kua__weights_gguf(const kua__weights *w);
 const kua__onnx *kua__weights_onnx(const kua__weights *w); /* the same of an ONNX file */
 /* A text of a safetensors file's "__metadata__" (of the first shard that has it); NULL: none. */
 const char *kua__weights_meta(const kua__weights *w, const char *key);
+/* The i-th text of the first file; NULL: there are fewer. */
+const char *kua__weights_meta_at(const kua__weights *w, size_t i, const char **key);
 
 #endif

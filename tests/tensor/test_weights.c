@@ -117,6 +117,11 @@ static void a_model_in_two_files_is_one(void **state)
     assert_string_equal(kua__weights_meta(w, "format"), "pt");
     assert_string_equal(kua__weights_meta(w, "only"), "here");
     assert_null(kua__weights_meta(w, "none"));
+    const char *key = NULL;
+    assert_string_equal(kua__weights_meta_at(w, 0, &key), "pt");
+    assert_string_equal(key, "format");
+    assert_null(kua__weights_meta_at(w, 1, &key));
+    assert_null(key);
     kua__weights_close(w);
 }
 
