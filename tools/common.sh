@@ -3,8 +3,8 @@
 # Everything that is fetched or made lives in one cache folder and may be deleted at any time:
 #
 #     $KUA_CACHE (default: $XDG_CACHE_HOME/kua, ~/.cache/kua)
-#         models/minilm-l6/        a model; SHA256SUMS inside says what it must be
-#         data/completejourney/    Parquet files, and the TSV files made of them
+#         models/NAME/             what `kua model get` brought
+#         data/completejourney/    Parquet files, and the TSV files made of them; SHA256SUMS inside says what they must be
 #         python/                  virtual environment for whatever Python the scripts need
 #         .lock                    one script at a time
 

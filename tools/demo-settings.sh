@@ -9,5 +9,6 @@ data=$cache/data/completejourney
 training=(--set epochs=4 --set patience=1 --set epoch_tokens=60000 --set valid_users=1000 --set averaging=0.5)
 
 [ -x "$kua" ] || die "$kua is not there: make build makes it"
+"$kua" model get minilm-l6 >/dev/null || die "the model did not come"
 "$tools/fetch"
 "$tools/convert-completejourney"

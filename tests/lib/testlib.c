@@ -118,21 +118,26 @@ const char *test_shared_data(const char *path)
                     "set KUA_SHARED_DATA to the folder of the public data sets");
 }
 
+const char *test_cached_model(const char *name)
+{
+    const char *cache = getenv("KUA_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    bool is_own = cache && *cache, is_xdg = xdg && *xdg;
+    char path[300], how[100];
+    snprintf(path, sizeof(path), "%smodels/%s",
+             is_own   ? ""
+             : is_xdg ? "kua/"
+                      : ".cache/kua/",
+             name);
+    snprintf(how, sizeof(how), "kua model get %s brings it", name);
+    return if_there(keep(is_own ? cache : is_xdg ? xdg : home ? home : "/root", path), how);
+}
+
 const char *test_model_dir(void)
 {
-    const char *model = getenv("KUA_MODEL"), *cache = getenv("KUA_CACHE"),
-               *xdg = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME"), *how = "tools/fetch brings it, or set KUA_MODEL";
-    if (model && *model) {
-        return if_there(model, how);
-    }
-    if (cache && *cache) {
-        return if_there(keep(cache, "models/minilm-l6"), how);
-    }
-    if (xdg && *xdg) {
-        return if_there(keep(xdg, "kua/models/minilm-l6"), how);
-    }
-    return if_there(keep(home ? home : "/root", ".cache/kua/models/minilm-l6"), how);
+    const char *model = getenv("KUA_MODEL");
+    if (model && *model) return if_there(model, "that is what KUA_MODEL says");
+    return test_cached_model("minilm-l6");
 }
 
 /* ---- failing allocations ---- */

@@ -48,6 +48,8 @@ const char *test_temp_file(const char *name, const void *data, size_t n);
 const char *test_shared_data(const char *path);
 /* The MiniLM model: $KUA_MODEL or <cache>/models/minilm-l6; NULL with a line that says why. */
 const char *test_model_dir(void);
+/* The folder of any model that `kua model get` knows; NULL with a line that says why. */
+const char *test_cached_model(const char *name);
 /* A file that belongs to the tests: "<repository>/tests/<path>". */
 const char *test_data(const char *path);
 

