@@ -10,14 +10,12 @@
  *
  * The output folder is written when all is done. Only checkpoints appear in it before.
  */
-#include "app/classifier.h"
-
 #include <assert.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "app/measure.h"
+#include "app/prepare.h"
 #include "app/trainer.h"
 #include "base/json.h"
 #include "grad/tape.h"
@@ -49,11 +47,6 @@ static double setting(const job *j, kua__app_setting which)
 
 /* ---- what was asked for ---- */
 
-static bool tunes_encoder(const job *j)
-{
-    return j->c.config.tune >= KUA__TUNE_LORA;
-}
-
 static kua_status choose_method(job *j)
 {
     const kua_classify_options *o = j->o;
@@ -73,7 +66,8 @@ static kua_status choose_method(job *j)
                          "start from");
     if (tfidf && (c->head != KUA__HEAD_LINEAR || c->tune != KUA__TUNE_NONE || o->from))
         return kua__fail(KUA_INVALID, "classify: tfidf has a linear head that starts from nothing");
-    if (c->method == KUA__VECTORS && (c->head == KUA__HEAD_LSTM || tunes_encoder(j)))
+    if (c->method == KUA__VECTORS &&
+        (c->head == KUA__HEAD_LSTM || kua__app_tunes_encoder(&j->c.config)))
         return kua__fail(KUA_INVALID, "classify: vectors have no tokens and no encoder to tune");
     c->multi = o->data.separator != NULL;
     c->last_step = setting(j, KUA__SET_LAST_STEP) != 0;
@@ -107,14 +101,7 @@ static kua_status find_encoder(job *j)
     j->encoder =
         j->o->model ? kua__strdup(j->o->model) : kua__encoder_folder(j->o->from, &j->from.config);
     if (!j->encoder) return kua__fail_nomem(0, "a path");
-    KUA__TRY(kua__backbone_open(&j->c.backbone, j->encoder,
-                                kua__setting_count(&j->settings, KUA__SET_MAX_TOKENS)));
-    j->c.config.dim = j->c.backbone.dim;
-    j->c.config.max_tokens = j->c.backbone.max_tokens;
-    char whole[PATH_MAX];
-    if (!realpath(j->encoder, whole)) return kua__fail_errno("%s", j->encoder);
-    j->c.config.encoder = kua__strdup(tunes_encoder(j) ? "encoder" : whole);
-    return j->c.config.encoder ? KUA_OK : kua__fail_nomem(0, "a path");
+    return kua__prepare_encoder(&j->c, j->encoder, &j->settings);
 }
 
 /* Same kind of head over the same labels and vectors? */
@@ -127,17 +114,6 @@ static bool from_fits(const job *j)
     for (size_t i = 0; i < a->labels.count; i++)
         if (!kua__streq(a->labels.name[i], b->labels.name[i])) return false;
     return true;
-}
-
-static void copy_head(job *j)
-{
-    if (!j->from.config.labels.count || !from_fits(j)) return;
-    for (size_t i = 0; i < j->from.params.n; i++) {
-        const kua__param *p = j->from.params.all[i];
-        kua__param *q = kua__params_find(&j->c.params, p->name);
-        assert(q && q->rows == p->rows && q->cols == p->cols);
-        memcpy(q->value, p->value, p->rows * p->cols * sizeof(float));
-    }
 }
 
 /* ---- rows ---- */
@@ -336,27 +312,14 @@ static kua_status validate(void *ctx, kua__tape *t, kua__valid *out)
     return st;
 }
 
-/* What makes a checkpoint one of this run. */
-static kua_status fingerprint(const job *j, char out[64])
-{
-    kua__buf text = {0};
-    const kua_classify_options *o = j->o;
-    kua__buf_printf(&text, "%s|%s|%s|%s|%zu|%zu|", o->model ? o->model : "", o->from ? o->from : "",
-                    o->head ? o->head : "", o->tune ? o->tune : "", j->n_learn, j->n_judge);
-    for (int i = 0; i < KUA__APP_SETTINGS; i++)
-        kua__buf_printf(&text, "%.17g|", j->settings.value[i]);
-    kua_status st = kua__buf_status(&text);
-    if (!st)
-        snprintf(out, 64, "%016llx%016llx", (unsigned long long)kua__hash64(text.data, text.len, 1),
-                 (unsigned long long)kua__hash64(j->ex.bytes.data, j->ex.bytes.len, 2));
-    kua__buf_release(&text);
-    return st;
-}
-
 static kua_status fit_steps(job *j)
 {
-    char mark[64];
-    KUA__TRY(fingerprint(j, mark));
+    char mark[64], options[PATH_MAX];
+    const kua_classify_options *o = j->o;
+    snprintf(options, sizeof(options), "%s|%s|%s|%s|%zu|%zu", o->model ? o->model : "",
+             o->from ? o->from : "", o->head ? o->head : "", o->tune ? o->tune : "", j->n_learn,
+             j->n_judge);
+    kua__prepare_mark(&j->settings, options, j->ex.bytes.data, j->ex.bytes.len, mark);
     j->trainer = (kua__trainer){.settings = &j->settings,
                                 .params = &j->c.params,
                                 .tuning = j->c.trained ? &j->c.backbone.tuning : NULL,
@@ -383,75 +346,25 @@ static kua_status encode_rows(job *j)
     return kua__classifier_pool(&j->c, j->ex.text, j->ex.n, j->monitor, j->rows);
 }
 
-static kua_status encode_states(job *j)
-{
-    size_t bytes = j->ids.ids.n * j->c.config.dim * sizeof(float);
-    if ((double)bytes > setting(j, KUA__SET_CACHE_MB) * 1048576) return KUA_OK;
-    if (!j->c.tape) {
-        kua__tape_options options = {.bf16 = setting(j, KUA__SET_BF16) != 0};
-        KUA__TRY(kua__tape_create(&options, &j->c.tape));
-    }
-    KUA__TRY(KUA__NEW_ARRAY(&j->states, j->ids.ids.n * j->c.config.dim, "token states"));
-    return kua__backbone_states(&j->c.backbone, j->c.tape, &j->ids, j->monitor, j->states);
-}
-
-static size_t longest_text(const kua_id_batch *ids)
-{
-    size_t most = 0;
-    for (size_t i = 0; i < ids->n; i++)
-        most = KUA__MAX(most, ids->offset[i + 1] - ids->offset[i]);
-    return most;
-}
-
-/* Memory is stated before most of it is taken. */
-static void state_memory(job *j)
-{
-    const kua__tune_plan plan = kua__backbone_plan(j->c.config.tune, &j->settings);
-    size_t batch = kua__setting_count(&j->settings, KUA__SET_BATCH), dim = j->c.config.dim;
-    size_t mean = j->ids.ids.n / KUA__MAX(j->ids.n, 1) + 1, longest = longest_text(&j->ids);
-    kua__tune_memory m =
-        kua__tune_memory_of(&plan, &j->c.backbone.model.config, batch * mean, longest, 0);
-    size_t head =
-        4 * 4 *
-        (4 * j->c.config.hidden * (dim + j->c.config.hidden) + dim * kua__app_outs(&j->c.config));
-    size_t states = j->ids.ids.n * dim * sizeof(float);
-    if ((double)states > setting(j, KUA__SET_CACHE_MB) * 1048576 || tunes_encoder(j)) states = 0;
-    j->expected_bytes = m.total + head + states;
-    kua__log_line(j->monitor, KUA_LOG_INFO,
-                  "memory: %.0f MB (weights %.0f, gradients %.0f, moments %.0f, activations %.0f, "
-                  "kept states %.0f); %zu numbers of the encoder are trained",
-                  (double)j->expected_bytes / 1e6, (double)m.weights / 1e6,
-                  (double)m.gradients / 1e6, (double)(m.moments + m.start) / 1e6,
-                  (double)m.activations / 1e6, (double)states / 1e6, m.trained);
-}
-
 static kua_status tokens_and_weights(job *j, kua__rng *rng)
 {
     KUA__TRY(kua_tokenizer_encode_batch(j->c.backbone.tokenizer, j->ex.text, j->ex.n,
                                         j->c.config.max_tokens, &j->ids));
-    state_memory(j);
-    j->c.trained = tunes_encoder(j);
-    kua__params *params = j->c.trained ? &j->c.params : &j->c.frozen;
-    KUA__TRY(kua__backbone_weights(&j->c.backbone, params, setting(j, KUA__SET_SCRATCH) != 0, rng));
-    if (j->c.trained) {
-        kua__tune_plan plan = kua__backbone_plan(j->c.config.tune, &j->settings);
-        return kua__tuning_begin(&j->c.backbone.tuning, &plan, &j->c.backbone.model, params, rng);
-    }
-    kua__params_freeze(params, "", true);
-    return encode_states(j);
+    return kua__prepare_weights(&j->c, &j->ids, &j->settings, j->monitor, rng, &j->states,
+                                &j->expected_bytes);
 }
 
 static kua_status fit(job *j)
 {
     kua__rng rng = kua__rng_make((uint64_t)setting(j, KUA__SET_SEED), 3);
     if (j->c.config.method == KUA__TFIDF) return fit_tfidf(j);
-    bool tokens = kua__app_by_token(&j->c.config) || tunes_encoder(j);
+    bool tokens = kua__app_by_token(&j->c.config) || kua__app_tunes_encoder(&j->c.config);
     if (j->c.config.method == KUA__VECTORS)
         KUA__TRY(kua__examples_vectors(&j->ex, j->o->data.vectors, &j->rows, &j->c.config.dim));
     else
         KUA__TRY(tokens ? tokens_and_weights(j, &rng) : encode_rows(j));
     KUA__TRY(kua__head_create(&j->c.head, &j->c.params, &j->c.config, &rng));
-    copy_head(j);
+    if (j->from.config.labels.count && from_fits(j)) kua__prepare_copy_head(&j->from, &j->c);
     bool exact =
         !tokens && j->c.config.head == KUA__HEAD_LINEAR && j->c.config.tune == KUA__TUNE_NONE;
     return exact ? fit_linear(j) : fit_steps(j);

@@ -225,3 +225,133 @@ const cli_command cli_classify = {
     run_classify,
     "goes on from the checkpoint",
 };
+
+/* ---- tag ---- */
+
+static void show_tags(const json_t *report)
+{
+    char n[32];
+    printf("%.0f texts: precision %.4f, recall %.4f, F1 %.4f of %.0f entities with exact spans; "
+           "%.4f of the units\n",
+           cli_real(report, "texts"), cli_real(report, "precision"), cli_real(report, "recall"),
+           cli_real(report, "f1"), cli_real(report, "entities"), cli_real(report, "unit_accuracy"));
+    show_classes(json_object_get(report, "types"), "type", "entities");
+    printf("%s texts/s\n", cli_number(cli_real(report, "texts_per_second"), n));
+}
+
+static void show_entities(const json_t *report)
+{
+    size_t i, k;
+    json_t *text, *entity;
+    json_array_foreach(report, i, text)
+    {
+        json_array_foreach(text, k, entity)
+        {
+            printf("%s%s [%s]", k ? "  " : "", cli_string(entity, "text"),
+                   cli_string(entity, "type"));
+        }
+        printf("\n");
+    }
+}
+
+static int tag_train(const cli_args *args)
+{
+    bool bad = false;
+    if (!cli_required(args, "--data") || !cli_required(args, "--out")) return CLI_USAGE;
+    char *settings = cli_settings(args, &bad), *folder = NULL, *report = NULL;
+    if (bad) return CLI_USAGE;
+    kua_status st = model_folder(cli_text(args, "--model"), &folder);
+    kua_tag_options o = {.train = cli_text(args, "--data"),
+                         .valid = cli_text(args, "--valid-data"),
+                         .model = folder,
+                         .tune = cli_text(args, "--tune"),
+                         .from = cli_text(args, "--from"),
+                         .out = cli_text(args, "--out"),
+                         .settings = settings};
+    if (!st) st = kua_tag_train(&o, cli_monitor(args), &report);
+    int code = cli_report(args, st, report, show_train);
+    kua_text_free(folder);
+    free(settings);
+    return code;
+}
+
+/* One text a line, from stdin. */
+static int tag_lines(const cli_args *args, const char *folder)
+{
+    enum { MOST = 1 << 20 };
+    kua_text *text = NULL;
+    size_t n = 0, room = 0, size = 0;
+    char *line = NULL, *report = NULL;
+    ssize_t got;
+    bool full = false;
+    while (!full && n < MOST && (got = getline(&line, &size, stdin)) >= 0) {
+        if (got && line[got - 1] == '\n') got--;
+        if (n == room) {
+            room = room ? 2 * room : 256;
+            kua_text *grown = realloc(text, room * sizeof(*text));
+            full = !grown;
+            text = grown ? grown : text;
+        }
+        char *copy = full ? NULL : strndup(line, (size_t)got);
+        full = !copy;
+        if (copy) text[n++] = (kua_text){copy, strlen(copy)};
+    }
+    if (full) fprintf(stderr, "kua tag: out of memory for texts\n");
+    kua_status st = full ? KUA_OK : kua_tag_predict(folder, text, n, cli_monitor(args), &report);
+    int code = full ? CLI_FAILED : cli_report(args, st, report, show_entities);
+    for (size_t i = 0; i < n; i++)
+        free((char *)(uintptr_t)text[i].data);
+    free(text);
+    free(line);
+    return code;
+}
+
+static int run_tag(const cli_args *args)
+{
+    if (cli_flag(args, "--list")) return list_settings(args);
+    const char *verb = args->word[0];
+    if (!strcmp(verb, "train")) return tag_train(args);
+    bool eval = !strcmp(verb, "eval");
+    if (!eval && strcmp(verb, "predict") != 0) return wrong_verb(args);
+    const char *tagger = cli_required(args, "--tagger");
+    if (!tagger) return CLI_USAGE;
+    if (!eval) return tag_lines(args, tagger);
+    const char *data = cli_required(args, "--data");
+    char *report = NULL;
+    if (!data) return CLI_USAGE;
+    kua_status st = kua_tag_eval(tagger, data, cli_monitor(args), &report);
+    return cli_report(args, st, report, show_tags);
+}
+
+static const cli_option tag_options[] = {
+    {"--data", CLI_TEXT, "F",
+     "a unit and its tag a line ('帽 B-HCCX'), an empty line between texts"},
+    {"--valid-data", CLI_TEXT, "F", "train: texts that choose the epoch (default: a tenth)"},
+    {"--model", CLI_TEXT, "M", "train: an encoder's folder or cached name"},
+    {"--tune", CLI_TEXT, "T", "train: none, head, lora, gradual, full (default)"},
+    {"--from", CLI_TEXT, "DIR", "train: start from this classifier's or tagger's encoder"},
+    {"--tagger", CLI_TEXT, "DIR", "eval, predict: the folder that train wrote"},
+    {"--out", CLI_TEXT, "DIR", "train: the folder to write"},
+    {"--set", CLI_SET, "K=V", "a number of the training; --list shows them"},
+    {"--list", CLI_FLAG, NULL, "list the settings"},
+    {0},
+};
+
+const cli_command cli_tag = {
+    "tag",
+    "train --data F --model M --out DIR | eval --tagger DIR --data F | predict --tagger DIR < "
+    "LINES",
+    "train, measure and use a tagger: brands, products, models in titles",
+    "Units (characters or words) have BIO tags. A linear head stands on the state of each unit's\n"
+    "first token; the answer is the likeliest sequence in which every I follows its B. Measured "
+    "is\n"
+    "F1 of entities with exactly the right span and type.",
+    "  kua tag train --data train.txt --valid-data dev.txt --model bge-small-zh --out titles\n"
+    "  kua tag eval --tagger titles --data test.txt\n"
+    "  echo '法国理肤泉舒缓特护保湿防晒霜' | kua tag predict --tagger titles",
+    1,
+    1,
+    tag_options,
+    run_tag,
+    "goes on from the checkpoint",
+};
