@@ -45,6 +45,7 @@
 #include <stdint.h>
 
 #include "kua/monitor.h"
+#include "kua/pretrain.h"
 #include "kua/status.h"
 
 typedef struct kua_workspace kua_workspace;
@@ -99,6 +100,15 @@ KUA_MUST_CHECK kua_status kua_encode(kua_workspace *ws, const char *model, char 
 KUA_MUST_CHECK kua_status kua_encode_file(const char *model, const char *text_file,
                                           const char *out_file, const kua_monitor *monitor,
                                           char **report);
+
+/* Pre-trains a model on the texts of some domains' items (comma-separated; NULL: of all). With
+ * `bought_together` and the contrastive objective, items that follow one another in the training
+ * part of a user's history are partners. options and report as in kua/pretrain.h; its model may be a
+ * name from the model cache. KUA_NOTFOUND: no such domain. */
+KUA_MUST_CHECK kua_status kua_pretrain_workspace(kua_workspace *ws, const char *domains,
+                                                 bool bought_together,
+                                                 const kua_pretrain_options *options,
+                                                 char **report);
 
 /* The folder of `model`: itself where it is a folder, else $KUA_CACHE/models/NAME (default
  * ~/.cache/kua). Owned: kua_text_free. */

@@ -53,11 +53,12 @@ static kua_status read_settings(job *j)
 static kua_status config_from_scratch(job *j)
 {
     json_t *json = NULL;
+    unsigned long lost = kua__json_lost();
     KUA__TRY(kua__json_load(j->o->config, &json));
     if (json_is_object(json) && !json_object_get(json, "vocab_size"))
         json_object_set_new(json, "vocab_size", json_integer((json_int_t)j->corpus.vocab));
     char *text = kua__json_dumps(json, JSON_COMPACT);
-    kua_status st = text ? KUA_OK : kua__fail_nomem(1, "a config");
+    kua_status st = text ? kua__json_whole(lost, "a config") : kua__fail_nomem(1, "a config");
     if (!st) st = kua__config_parse(j->o->config, text, strlen(text), &j->config);
     kua__free(text);
     json_decref(json);
@@ -202,12 +203,12 @@ static kua_status each_text(const kua__corpus *c, size_t first, size_t last, uin
     for (size_t p = first; p < last; p++) {
         const uint32_t *id = c->id + c->at[p];
         size_t more = c->at[p + 1] - c->at[p];
-        for (size_t i = n ? 1 : 0; i < more; i++) {
+        for (size_t i = 1; i < more; i++) { /* what comes first stood in the window before */
+            if (n == 0) room[n++] = c->first;
             room[n++] = id[i];
-            if (n == 1 || id[i] != c->last) continue;
+            if (id[i] != c->last) continue;
             KUA__TRY(fn(ctx, room, n));
-            room[0] = c->first;
-            n = i + 1 < more ? 1 : 0; /* packed: the next one begins in the same window */
+            n = 0;
         }
     }
     return KUA_OK;
