@@ -3,6 +3,7 @@
 
     python3 tools/record-encoder-families.py                 # writes tests/encoder/data/families/
     python3 tools/record-encoder-families.py smollm2 GGUF    # writes tests/encoder/data/smollm2.safetensors
+    python3 tools/record-encoder-families.py bge FOLDER      # writes tests/encoder/data/bge.safetensors
 
 Tiny random models with their heads for words (transformers is the reference), heads 16 wide. A folder holds
     config.json, model.safetensors (16-bit)  or  model.gguf with quantised weights, from which the reference was made
@@ -11,7 +12,8 @@ Tiny random models with their heads for words (transformers is the reference), h
                            logits [tokens, words]; mean, cls, max, last: pooled rows of the texts; generated [12]:
                            what a causal model says after the first text, greedily
 smollm2.safetensors holds the logits of the real model behind three prompts (best 20 and their places) and 24 greedy tokens.
-Needs: pip install torch transformers safetensors gguf. Seeds are fixed.
+bge.safetensors holds the vectors that ONNX Runtime gives for a few Chinese texts (of length 1), and the texts.
+Needs: pip install torch transformers safetensors gguf onnxruntime tokenizers. Seeds are fixed.
 """
 import copy
 import json
@@ -177,9 +179,29 @@ def record_smollm2(path):
     print(out["generated"].tolist(), out["place.0"][:3].tolist(), out["logit.0"][:3].tolist())
 
 
+def record_bge(folder):
+    import onnxruntime
+    from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_file(str(next(Path(folder).glob("*tokenizer.json"))))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    session = onnxruntime.InferenceSession(str(next(Path(folder).glob("*.onnx"))))
+    texts = ["\u534e\u4e3a\u667a\u80fd\u624b\u673a", "\u5c0f\u7c73\u624b\u673a", "\u8fde\u8863\u88d9", "\u767d\u8272\u7eaf\u68c9T\u6064 XL", "iPhone 15 Pro Max 256GB", "",
+             "\u8fd9\u4e2a\u9152\u5e97\u7684\u623f\u95f4\u5f88\u5e72\u51c0\uff0c\u670d\u52a1\u5458\u4e5f\u5f88\u70ed\u60c5\u3002" * 6]
+    rows = []
+    for text in texts:
+        ids = np.array([tokenizer.encode(text.lower()).ids])
+        out = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)})[0][0, 0]
+        rows.append(torch.from_numpy(out / np.linalg.norm(out)))
+    save_file({"cls": torch.stack(rows)}, DATA / "bge.safetensors", metadata={"texts": "\n".join(texts)})
+    print([round(float(rows[0] @ r), 4) for r in rows])
+
+
 if __name__ == "__main__":
     if len(sys.argv) == 3 and sys.argv[1] == "smollm2":
         record_smollm2(sys.argv[2])
+    elif len(sys.argv) == 3 and sys.argv[1] == "bge":
+        record_bge(sys.argv[2])
     else:
         for family, network in FAMILIES.items():
             record(family, network)

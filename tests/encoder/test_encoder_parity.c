@@ -1,11 +1,13 @@
 /* test_encoder_parity.c - vectors against those of the reference implementation
  * (tools/record-encoder.py).
  *
- * Two made-up models of 24 numbers need no download; all-MiniLM-L6-v2 is used where it is there.
+ * Two made-up models of 24 numbers need no download; all-MiniLM-L6-v2 and bge-small-zh-v1.5 are
+ * used where they are there.
  */
 #include "testlib.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kua/encoder.h"
@@ -141,6 +143,40 @@ static void minilm_agrees_on_long_and_strange_texts(void **state)
     kua__map_close(&map);
 }
 
+/* ---- bge-small-zh: Chinese, from ONNX ---- */
+
+static void bge_small_zh_agrees(void **state)
+{
+    (void)state;
+    char path[600];
+    const char *cache = getenv("KUA_CACHE"), *home = getenv("HOME");
+    snprintf(path, sizeof(path), "%s%s/models/bge-small-zh",
+             cache  ? cache
+             : home ? home
+                    : "",
+             cache ? "" : "/.cache/kua");
+    if (!kua__exists(path)) {
+        print_message("skipped: %s is not there (kua model get bge-small-zh)\n", path);
+        skip();
+    }
+    kua_encoder *e = NULL;
+    kua__safetensors *file = NULL;
+    assert_ok(kua__safetensors_open(test_data("encoder/data/bge.safetensors"), &file));
+    const char *all = kua__safetensors_meta(file, "texts");
+    assert_non_null(all);
+    texts in = split_lines(all, strlen(all));
+    float *rows = kua__alloc_array(TEXTS_MAX * 512, sizeof(float));
+    assert_non_null(rows);
+    assert_ok(kua_encoder_load(path, NULL, &e));
+    assert_int_equal(kua_encoder_dim(e), 512);
+    assert_int_equal(kua_encoder_describe(e).pooling, KUA_POOLING_CLS);
+    assert_ok(kua_encoder_encode(e, in.text, in.n, NULL, rows, NULL));
+    compare(file, "cls", rows, in.n, 512, 1e-4);
+    kua_encoder_free(e);
+    kua__safetensors_close(file);
+    kua__free(rows);
+}
+
 /* ---- 16-bit weights: the vectors of the rounded weights, bit for bit ---- */
 
 static void write_numbers(kua__st_writer *w, const kua__tensor *t, bool bf16)
@@ -236,6 +272,7 @@ int main(void)
         cmocka_unit_test(tiny_models_agree),
         cmocka_unit_test(minilm_agrees),
         cmocka_unit_test(minilm_agrees_on_long_and_strange_texts),
+        cmocka_unit_test(bge_small_zh_agrees),
         cmocka_unit_test(bf16_weights_are_what_they_round_to),
         cmocka_unit_test(full_batches_hold_each_text_once),
     };
