@@ -15,6 +15,14 @@
  *
  *   Merges are in one open hash table by both ids.
  *
+ * Where a word may be cut
+ *   A merge reaches over the border of two characters only if some piece has both side by side (or
+ *   the end of one and the beginning of the other). Few pairs of Chinese characters are, and a
+ *   Chinese "word" is a whole clause that never comes again. So the pairs that any piece has are
+ *   noted in a bitmap by their hash when the model is loaded, and a word is cut between all others:
+ *   its parts are short, come again, and are found in the cache. A collision in the bitmap only
+ *   means one cut less. This is sure only where every byte is a symbol.
+ *
  * Invariants
  *   I1  symbols between two stay in the order of the text; `next` of the last is NONE.
  *   I2  every pair of neighbours that merges has an entry in the heap.
@@ -26,7 +34,12 @@
 
 #include "text/chars.h"
 
-enum { SHORT_MAX = 40 };
+enum {
+    SHORT_MAX = 40,
+    JOIN_BITS = 1 << 18,   /* by hash of two characters, */
+    RAGGED_BITS = 1 << 16, /* and by two bytes, where a piece holds only parts of the characters */
+    PART = 1, /* which cache entry: the ids of a part, to which ignore_merges does not apply */
+};
 #define NONE UINT32_MAX
 
 /* ---- building ---- */
@@ -125,6 +138,73 @@ static kua_status build_whole(kua__bpe *bpe, const kua__vocab *vocab)
     return st;
 }
 
+/* ---- where a word may be cut ---- */
+
+static bool starts_character(uint8_t byte)
+{
+    return (byte & 0xc0) != 0x80;
+}
+
+static size_t join_bit(uint32_t before, uint32_t behind)
+{
+    uint64_t h = ((uint64_t)before << 21 | behind) * UINT64_C(0x9e3779b97f4a7c15);
+    return (size_t)(h >> 32) % JOIN_BITS;
+}
+
+static size_t ragged_bit(uint8_t before, uint8_t behind)
+{
+    return JOIN_BITS + ((size_t)before << 8 | behind);
+}
+
+static void set_bit(uint8_t *bits, size_t at)
+{
+    bits[at / 8] |= (uint8_t)(1 << at % 8);
+}
+
+static bool has_bit(const uint8_t *bits, size_t at)
+{
+    return bits[at / 8] >> at % 8 & 1;
+}
+
+/* The whole character at the head of text[n], or at its end; false: it is cut off there. */
+static bool whole_character(const uint8_t *text, size_t n, uint32_t *c, size_t *length)
+{
+    *c = kua__utf8_decode(text, n, length);
+    return *c != 0xfffd && starts_character(text[0]);
+}
+
+/* Notes the borders inside one piece. */
+static void note_joins(uint8_t *bits, const uint8_t *piece, size_t n)
+{
+    for (size_t at = 1; at < n; at++) {
+        if (!starts_character(piece[at])) continue;
+        size_t from = at - 1, length_before, length_behind;
+        uint32_t before, behind;
+        while (from && !starts_character(piece[from]))
+            from--;
+        if (whole_character(piece + from, at - from, &before, &length_before) &&
+            length_before == at - from &&
+            whole_character(piece + at, n - at, &behind, &length_behind))
+            set_bit(bits, join_bit(before, behind));
+        else
+            set_bit(bits, ragged_bit(piece[at - 1], piece[at]));
+    }
+}
+
+static kua_status find_joins(kua__bpe *bpe, const kua__vocab *vocab)
+{
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        if (bpe->byte[byte] == KUA_TOKEN_NONE) return KUA_OK;
+    }
+    KUA__TRY(KUA__NEW_ZEROED(&bpe->joins, (JOIN_BITS + RAGGED_BITS) / 8, "a vocabulary"));
+    for (uint32_t id = 0; id < vocab->n; id++) {
+        char spelt[KUA_PIECE_BYTES_MAX];
+        size_t n = spell_out(kua__vocab_piece(vocab, id), spelt);
+        note_joins(bpe->joins, (const uint8_t *)spelt, n);
+    }
+    return KUA_OK;
+}
+
 kua_status kua__bpe_build(kua__bpe *bpe, const char *name, const kua__vocab *vocab,
                           const kua__merge *merge, size_t n_merges)
 {
@@ -139,6 +219,7 @@ kua_status kua__bpe_build(kua__bpe *bpe, const char *name, const kua__vocab *voc
     for (size_t i = 0; i < n_merges; i++)
         KUA__TRY(add_merge(bpe, name, vocab, &merge[i], i));
     find_bytes(bpe, vocab);
+    if (bpe->bytes) KUA__TRY(find_joins(bpe, vocab));
     return bpe->ignore_merges && bpe->bytes ? build_whole(bpe, vocab) : KUA_OK;
 }
 
@@ -146,6 +227,7 @@ void kua__bpe_release(kua__bpe *bpe)
 {
     assert(bpe);
     kua__free(bpe->pair);
+    kua__free(bpe->joins);
     kua__trie_release(&bpe->whole);
     *bpe = (kua__bpe){0};
 }
@@ -339,12 +421,6 @@ static size_t find_symbols(const kua__bpe *bpe, const kua__vocab *vocab, kua__sc
 static bool merge_word(const kua__bpe *bpe, const kua__vocab *vocab, kua__scratch *s,
                        const uint8_t *word, size_t n)
 {
-    if (bpe->ignore_merges) {
-        uint32_t id = 0;
-        const kua__trie *trie = bpe->bytes ? &bpe->whole : &vocab->trie;
-        if (kua__trie_longest(trie, KUA__TRIE_ROOT, word, n, &id) == n)
-            return kua__scratch_put(s, id);
-    }
     if (!kua__scratch_room(s, (void **)&s->symbol, &s->symbol_room, n + 1, sizeof(*s->symbol)))
         return false;
     size_t count = find_symbols(bpe, vocab, s, word, n);
@@ -356,16 +432,64 @@ static bool merge_word(const kua__bpe *bpe, const kua__vocab *vocab, kua__scratc
     return merge_short(bpe, s, id, count);
 }
 
+/* A part of a word, to which merges are confined. */
+static bool put_part(const kua__bpe *bpe, const kua__vocab *vocab, kua__scratch *s,
+                     const uint8_t *part, size_t n)
+{
+    if (n > KUA__CACHE_BYTES) return merge_word(bpe, vocab, s, part, n);
+    uint64_t key[4];
+    kua__cached *entry = kua__cache_slot(s, part, n, PART, key);
+    if (kua__cache_hit(entry, key)) return put_all(s, entry->id, entry->n);
+    size_t first = s->n;
+    bool more = merge_word(bpe, vocab, s, part, n);
+    kua__cache_keep(entry, key, s, first);
+    return more;
+}
+
+/* Cuts a word where no merge can reach. */
+static bool put_parts(const kua__bpe *bpe, const kua__vocab *vocab, kua__scratch *s,
+                      const uint8_t *word, size_t n)
+{
+    size_t from = 0, length;
+    uint32_t before = kua__utf8_decode(word, n, &length);
+    for (size_t at = length; at < n; at += length) {
+        uint32_t c = kua__utf8_decode(word + at, n - at, &length);
+        if (!has_bit(bpe->joins, join_bit(before, c)) &&
+            !has_bit(bpe->joins, ragged_bit(word[at - 1], word[at]))) {
+            if (!put_part(bpe, vocab, s, word + from, at - from)) return false;
+            from = at;
+        }
+        before = c;
+    }
+    return put_part(bpe, vocab, s, word + from, n - from);
+}
+
+/* A word that is not in the cache. */
+static bool put_word(const kua__bpe *bpe, const kua__vocab *vocab, kua__scratch *s,
+                     const uint8_t *word, size_t n)
+{
+    if (bpe->ignore_merges) {
+        uint32_t id = 0;
+        const kua__trie *trie = bpe->bytes ? &bpe->whole : &vocab->trie;
+        if (kua__trie_longest(trie, KUA__TRIE_ROOT, word, n, &id) == n)
+            return kua__scratch_put(s, id);
+    }
+    return bpe->joins ? put_parts(bpe, vocab, s, word, n) : merge_word(bpe, vocab, s, word, n);
+}
+
+/* Words that end in a character of several bytes are mostly clauses that come but once: their parts
+ * are cached instead. */
 bool kua__bpe_word(const kua__bpe *bpe, const kua__vocab *vocab, kua__scratch *s,
                    const uint8_t *word, size_t n)
 {
     assert(bpe && s && word && n > 0);
-    if (n > KUA__CACHE_BYTES) return merge_word(bpe, vocab, s, word, n);
+    if (n > KUA__CACHE_BYTES || (bpe->joins && word[n - 1] >= 0x80))
+        return put_word(bpe, vocab, s, word, n);
     uint64_t key[4];
-    kua__cached *entry = kua__cache_slot(s, word, n, key);
+    kua__cached *entry = kua__cache_slot(s, word, n, 0, key);
     if (kua__cache_hit(entry, key)) return put_all(s, entry->id, entry->n);
     size_t first = s->n;
-    bool more = merge_word(bpe, vocab, s, word, n);
+    bool more = put_word(bpe, vocab, s, word, n);
     kua__cache_keep(entry, key, s, first);
     return more;
 }

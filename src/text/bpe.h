@@ -28,6 +28,7 @@ typedef struct kua__bpe {
     uint32_t byte[256]; /* the id of each byte (or of "<0x..>"), KUA_TOKEN_NONE: it has none */
     uint32_t unk;       /* KUA_TOKEN_NONE: what is unknown is left out */
     kua__trie whole;    /* ignore_merges, bytes: the pieces as bytes */
+    uint8_t *joins;     /* between which characters a merge may reach; NULL: not known */
 } kua__bpe;
 
 /* Fills *bpe, whose flags and unk are set. KUA_FORMAT: a merge names a piece that is not there. */

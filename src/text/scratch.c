@@ -130,18 +130,19 @@ bool kua__scratch_put(kua__scratch *s, uint32_t id)
     return s->n < s->limit;
 }
 
-kua__cached *kua__cache_slot(kua__scratch *s, const uint8_t *word, size_t n, uint64_t key[4])
+kua__cached *kua__cache_slot(kua__scratch *s, const uint8_t *word, size_t n, unsigned set,
+                             uint64_t key[4])
 {
     static const uint8_t mask[64] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
                                      255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
                                      255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
-    assert(n >= 1 && n <= KUA__CACHE_BYTES);
+    assert(n >= 1 && n <= KUA__CACHE_BYTES && set <= 1);
     uint64_t keep[4];
     memcpy(key, word, 32);
     memcpy(keep, mask + 32 - n, 32);
     for (int i = 0; i < 4; i++)
         key[i] &= keep[i];
-    key[3] |= (uint64_t)n << 56;
+    key[3] |= (uint64_t)(n | set << 7) << 56;
     uint64_t h = (key[0] ^ (key[3] << 7 | key[3] >> 57)) * UINT64_C(0x9e3779b97f4a7c15);
     h ^= (key[1] ^ (key[2] << 13 | key[2] >> 51)) * UINT64_C(0xc2b2ae3d27d4eb4f);
     h ^= h >> 29;

@@ -67,8 +67,9 @@ bool kua__scratch_put(kua__scratch *scratch, uint32_t id);
 bool kua__scratch_room(kua__scratch *scratch, void **array, size_t *room, size_t n, size_t size);
 
 /* The entry for a word of at most KUA__CACHE_BYTES, and its key. There are KUA__SLACK bytes behind
- * the word. */
-kua__cached *kua__cache_slot(kua__scratch *scratch, const uint8_t *word, size_t n, uint64_t key[4]);
+ * the word. `set` is 0 or 1: two caches in one. */
+kua__cached *kua__cache_slot(kua__scratch *scratch, const uint8_t *word, size_t n, unsigned set,
+                             uint64_t key[4]);
 
 static inline bool kua__cache_hit(const kua__cached *entry, const uint64_t key[4])
 {

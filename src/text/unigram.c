@@ -141,7 +141,7 @@ bool kua__unigram_word(const kua__unigram *unigram, const kua__vocab *vocab, kua
     assert(unigram && s && word && n > 0);
     if (n > KUA__CACHE_BYTES) return cut_word(unigram, vocab, s, word, n);
     uint64_t key[4];
-    kua__cached *entry = kua__cache_slot(s, word, n, key);
+    kua__cached *entry = kua__cache_slot(s, word, n, 0, key);
     if (kua__cache_hit(entry, key)) {
         for (uint32_t i = 0; i < entry->n; i++) {
             if (!kua__scratch_put(s, entry->id[i])) return false;
