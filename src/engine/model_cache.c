@@ -219,20 +219,26 @@ kua_status kua__model_report(json_t *json, unsigned long lost_before, char **rep
     return st;
 }
 
+static kua_status list_cache(const char *cache, const char *models, char **report)
+{
+    unsigned long lost = kua__json_lost();
+    json_t *rows = json_array();
+    kua_status st = add_known(rows);
+    if (!st) st = add_others(rows, models);
+    if (!st)
+        return kua__model_report(json_pack("{s:s, s:o}", "cache", cache, "models", rows), lost,
+                                 report);
+    json_decref(rows);
+    return st;
+}
+
 kua_status kua_model_list(char **report)
 {
     assert(report);
     *report = NULL;
     char *cache = kua__cache_folder(), *models = cache ? kua__path_join(cache, "models") : NULL;
-    unsigned long lost = kua__json_lost();
-    json_t *rows = json_array();
-    kua_status st = models ? add_known(rows) : kua__fail_nomem(0, "a path");
-    if (!st) st = add_others(rows, models);
-    if (st)
-        json_decref(rows);
-    else
-        st = kua__model_report(json_pack("{s:s, s:o}", "cache", cache, "models", rows), lost,
-                               report);
+    kua_status st =
+        cache && models ? list_cache(cache, models, report) : kua__fail_nomem(0, "a path");
     kua__free(cache);
     kua__free(models);
     return st;

@@ -199,13 +199,41 @@ static void describe_encoder(const kua_encoder *encoder, json_t *uses, json_t *o
     json_object_set_new(out, "uses", uses);
 }
 
+/* Most numbers of an ONNX file that was quantised are of 8 bits, and its graph computes the weights
+ * from them. */
+static bool is_quantised(const kua__weights *w)
+{
+    size_t small = 0, all = 0;
+    for (size_t i = 0; i < kua__weights_count(w); i++) {
+        const kua__tensor *t = kua__weights_at(w, i);
+        all += t->count;
+        if (t->dtype == KUA__I8 || t->dtype == KUA__U8) small += t->count;
+    }
+    return kua__weights_onnx(w) && small > all / 2;
+}
+
+/* Loading says that a tensor is missing; why it is, is known only here. Returns st. */
+static kua_status explain(const char *path, kua_status st)
+{
+    kua__weights *w = NULL;
+    kua__buf why = {0};
+    kua__buf_puts(&why, kua_error_message());
+    if (!kua__weights_open(path, &w) && is_quantised(w))
+        kua__buf_puts(&why,
+                      " (its weights are quantised to 8 bits; kua reads ONNX files of floats)");
+    kua__weights_close(w);
+    if (!why.failed) st = kua__fail(st, "%s", why.data);
+    kua__buf_release(&why);
+    return st;
+}
+
 static kua_status check_at(const char *path, json_t *out)
 {
     kua_encoder *encoder = NULL;
     kua_status st = kua_encoder_load(path, NULL, &encoder);
     if (st) {
         json_object_set_new(out, "runs", json_false());
-        return note(out, "why", st);
+        return note(out, "why", st == KUA_NOMEM ? st : explain(path, st));
     }
     json_t *uses = json_array();
     st = find_uses(path, uses);

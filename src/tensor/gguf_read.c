@@ -262,6 +262,7 @@ static kua_status take_shape(cursor *c, kua__tensor *t)
 /* `data` is the offset for now: where the data begins is known once all infos are read. */
 static kua_status take_info(cursor *c, kua__tensor *t, size_t alignment)
 {
+    assert(alignment > 0);
     char shape[KUA__SHAPE_TEXT_MAX];
     uint64_t offset = 0;
     KUA__TRY(take_name(c, "a tensor's name", KUA__TENSOR_NAME_MAX, &t->name));

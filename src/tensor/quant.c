@@ -86,9 +86,10 @@ static void q6_k(const uint8_t *block, float *out)
     float d = half_at(block + 208);
     for (int i = 0; i < 256; i++) {
         int half = i / 128, quarter = i % 128 / 32, place = i % 32; /* of 256, of 128, of 32 */
+        int group = i / 16;
         int low = block[half * 64 + quarter % 2 * 32 + place] >> quarter / 2 * 4 & 15;
         int high = block[128 + half * 32 + place] >> quarter * 2 & 3;
-        out[i] = d * (float)scales[i / 16] * (float)((low | high << 4) - 32);
+        out[i] = d * (float)scales[group] * (float)((low | high << 4) - 32);
     }
 }
 

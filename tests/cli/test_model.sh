@@ -51,6 +51,15 @@ for tiny in tests/encoder/data/families/{gpt2,llama,llama-gguf}; do
     "$KUA" model check "$tiny" --json | jq -e '.runs and (.uses | index("generate"))' >/dev/null || fail "check $tiny"
 done
 
+# ---- files that lie: an error in words, and no memory that the file does not justify
+limit="ulimit -v 1000000"
+grep -qa __asan_init "$KUA" && limit=true # its shadow memory is larger than any limit
+for file in fuzz/corpus/gguf/{large,many-tensors,many-pairs,array-long,array-texts,value-text,overflow,overlap,outside} \
+    fuzz/corpus/onnx/{absent,overflow,length,negative} fuzz/corpus/safetensors/{huge,overflow,outside,overlap}; do
+    bash -c "$limit; '$KUA' model show '$file'" >"$work/out" 2>"$work/err" && fail "$file was taken"
+    grep -q "^kua: $file: " "$work/err" || fail "$file: $(cat "$work/err")"
+done
+
 # ---- words
 expect_fail "no model is called 'none'" "$KUA" model get none
 expect_fail "KUA_OFFLINE is set" "$KUA" model get minilm-l6
