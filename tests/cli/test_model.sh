@@ -57,7 +57,7 @@ grep -qa __asan_init "$KUA" && limit=true # its shadow memory is larger than any
 for file in fuzz/corpus/gguf/{large,many-tensors,many-pairs,array-long,array-texts,value-text,overflow,overlap,outside} \
     fuzz/corpus/onnx/{absent,overflow,length,negative} fuzz/corpus/safetensors/{huge,overflow,outside,overlap}; do
     bash -c "$limit; '$KUA' model show '$file'" >"$work/out" 2>"$work/err" && fail "$file was taken"
-    grep -q "^kua: $file: " "$work/err" || fail "$file: $(cat "$work/err")"
+    grep -q "^kua: $file:" "$work/err" || fail "$file: $(cat "$work/err")"
 done
 
 # ---- words
