@@ -39,6 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kua/monitor.h"
 #include "kua/status.h"
 
 enum {
@@ -138,5 +139,36 @@ KUA_MUST_CHECK kua_status kua_tokenizer_decode(const kua_tokenizer *tokenizer, c
 const char *kua_tokenizer_piece(const kua_tokenizer *tokenizer, uint32_t id);
 /* The id of a piece or added token, as written in the file; KUA_TOKEN_NONE: unknown. */
 uint32_t kua_tokenizer_find(const kua_tokenizer *tokenizer, const char *piece, size_t n);
+
+/* ---- training a vocabulary ---- */
+
+typedef struct kua_tokenizer_training {
+    kua_tokenizer_kind kind; /* WORDPIECE (BERT's words) or BPE (bytes, GPT-2's words) */
+    size_t vocab_size;       /* pieces, special tokens included; 0: 30,000 */
+    size_t min_frequency;    /* of a pair that is merged; 0: 2 */
+    size_t alphabet_limit;   /* WordPiece: the most frequent characters; 0: a third of vocab_size */
+    size_t max_words;        /* distinct words kept in memory; 0: 4 million (about 400 MB) */
+    bool cased;              /* WordPiece: neither lower case nor accents stripped */
+    const char *const *special; /* [n_special] first pieces; NULL: BERT's five, or GPT-2's one */
+    size_t n_special;
+    const kua_monitor *monitor; /* may be NULL */
+} kua_tokenizer_training;
+
+typedef struct kua_tokenizer_trained {
+    size_t vocab_size, merges;
+    size_t words;     /* distinct, at the end */
+    size_t forgotten; /* occurrences of rare words that made room for others */
+} kua_tokenizer_trained;
+
+/* Learns a vocabulary from texts (as reading them: UTF-8, broken bytes replaced) and writes
+ * tokenizer.json, for WordPiece vocab.txt and tokenizer_config.json too, into the folder, which is
+ * made where missing. The same texts give the same files, whatever the number of threads; merges
+ * are those of the `tokenizers` package's trainers, the pair with the smaller ids first where
+ * counts are equal. Words with a NUL byte or of over 4,096 bytes are passed over. `report` may be
+ * NULL. KUA_INVALID: options that fit nothing. KUA_CANCELED: the monitor said so, nothing is
+ * written. KUA_NOMEM, KUA_IO. */
+KUA_MUST_CHECK kua_status kua_tokenizer_train(const kua_text *texts, size_t n,
+                                              const kua_tokenizer_training *options,
+                                              const char *folder, kua_tokenizer_trained *report);
 
 #endif
