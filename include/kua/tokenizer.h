@@ -107,10 +107,10 @@ typedef struct kua_tokenizer_info {
 
 /* Reads a tokenizer.json, the metadata of a .gguf file, a vocab.json with the merges.txt beside it,
  * or a vocab.txt with the tokenizer_config.json beside it (where missing: lower case, as BERT's
- * uncased models). `path` is one of these files or a folder that holds one, looked for in that
- * order but for .gguf, which comes last. On failure *out is NULL. KUA_NOTFOUND: the folder has none
- * of them. KUA_FORMAT: the file is of another kind or damaged; the message names the field or line,
- * what it is and what was expected. */
+ * uncased models). `path` is one of these files, a folder that holds one (looked for in that order,
+ * but a *-tokenizer.json and a .gguf come last), or a file of weights in such a folder. On failure
+ * *out is NULL. KUA_NOTFOUND: the folder has none of them. KUA_FORMAT: the file is of another kind
+ * or damaged; the message names the field or line, what it is and what was expected. */
 KUA_MUST_CHECK kua_status kua_tokenizer_load(const char *path, kua_tokenizer **out);
 void kua_tokenizer_free(kua_tokenizer *tokenizer); /* NULL is allowed */
 

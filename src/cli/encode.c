@@ -3,7 +3,7 @@
  * `encode` has two forms. With a workspace it encodes the shop's texts, and only those that have no
  * vector yet; with --text-file it needs no workspace, and writes one row a line, for whoever wants
  * the encoder alone. `tokenize` is a filter: lines in, one JSON array a line out, so that its ids
- * can be compared with another tokenizer's by diff.
+ * can be compared with another tokenizer's by diff; with --decode it takes such arrays back.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +98,116 @@ static kua_status tokenize_lines(const kua_tokenizer *tokenizer)
     return st;
 }
 
+/* Ids of a line, "[1,2,3]" or "1 2 3", into *ids; false after a message. */
+static bool read_ids(const char *line, size_t number, kua_ids *ids)
+{
+    ids->n = 0;
+    for (const char *at = line + strspn(line, " \t\r\n[],"); *at; at += strspn(at, " \t\r\n[],")) {
+        char *end = NULL;
+        unsigned long id = strtoul(at, &end, 10);
+        if (end == at || *at == '-' || *at == '+' || id > UINT32_MAX) {
+            fprintf(stderr, "line %zu, column %zu: \"%.20s\" is not an id\n", number,
+                    (size_t)(at - line) + 1, at);
+            return false;
+        }
+        if (ids->n == ids->room) {
+            size_t room = ids->room ? 2 * ids->room : 64;
+            uint32_t *grown = realloc(ids->id, room * sizeof(*grown));
+            if (!grown) {
+                fprintf(stderr, "out of memory: %zu ids\n", room);
+                return false;
+            }
+            ids->id = grown;
+            ids->room = room;
+        }
+        ids->id[ids->n++] = (uint32_t)id;
+        at = end;
+    }
+    return true;
+}
+
+static void print_text(const kua_text_buffer *text, bool json)
+{
+    if (!json) {
+        fwrite(text->data, 1, text->n, stdout);
+        putchar('\n');
+        return;
+    }
+    json_t *value = json_stringn(text->data, text->n);
+    char *quoted = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    puts(quoted ? quoted : "null");
+    kua_text_free(quoted);
+    json_decref(value);
+}
+
+/* `ids` are this function's own: they never meet the library's memory. */
+static int decode_lines(const kua_tokenizer *tokenizer, const cli_args *args)
+{
+    char *line = NULL;
+    size_t room = 0, number = 0;
+    kua_ids ids = {0};
+    kua_text_buffer text = {0};
+    int status = CLI_OK;
+    while (status == CLI_OK && getline(&line, &room, stdin) >= 0) {
+        if (!read_ids(line, ++number, &ids)) {
+            status = CLI_FAILED;
+            break;
+        }
+        kua_status st = kua_tokenizer_decode(tokenizer, ids.id, ids.n,
+                                             !cli_flag(args, "--keep-special"), &text);
+        if (st)
+            status = cli_fail(st);
+        else
+            print_text(&text, args->json);
+    }
+    kua_text_buffer_release(&text);
+    free(ids.id);
+    free(line);
+    return status;
+}
+
+/* ---- what a tokenizer is ---- */
+
+static void add_token(json_t *to, const kua_tokenizer *tokenizer, const char *name, uint32_t id)
+{
+    if (id == KUA_TOKEN_NONE) return;
+    json_object_set_new(
+        to, name,
+        json_pack("{s:I,s:s}", "id", (json_int_t)id, "piece", kua_tokenizer_piece(tokenizer, id)));
+}
+
+static int describe(const kua_tokenizer *tokenizer, const cli_args *args)
+{
+    kua_tokenizer_info info = kua_tokenizer_describe(tokenizer);
+    const struct {
+        const char *name;
+        uint32_t id;
+    } tokens[] = {{"pad", info.pad}, {"unk", info.unk}, {"cls", info.cls},  {"sep", info.sep},
+                  {"bos", info.bos}, {"eos", info.eos}, {"mask", info.mask}};
+    const char *kind = kua_tokenizer_kind_name(info.kind);
+    if (!args->json) {
+        printf("%s, %zu pieces, %zu tokens around each text\n", kind, info.vocab_size,
+               info.special_per_text);
+        for (size_t i = 0; i < sizeof(tokens) / sizeof(*tokens); i++) {
+            if (tokens[i].id != KUA_TOKEN_NONE)
+                printf("%-4s %7u  %s\n", tokens[i].name, tokens[i].id,
+                       kua_tokenizer_piece(tokenizer, tokens[i].id));
+        }
+        return CLI_OK;
+    }
+    json_t *report =
+        json_pack("{s:s,s:I,s:I,s:I}", "kind", kind, "vocab_size", (json_int_t)info.vocab_size,
+                  "special_per_text", (json_int_t)info.special_per_text, "max_tokens",
+                  (json_int_t)info.max_tokens);
+    for (size_t i = 0; i < sizeof(tokens) / sizeof(*tokens); i++)
+        add_token(report, tokenizer, tokens[i].name, tokens[i].id);
+    char *text = json_dumps(report, JSON_INDENT(2));
+    puts(text ? text : "{}");
+    kua_text_free(text);
+    json_decref(report);
+    return CLI_OK;
+}
+
 static int run_tokenize(const cli_args *args)
 {
     const char *model = cli_required(args, "--model");
@@ -106,24 +216,37 @@ static int run_tokenize(const cli_args *args)
     kua_tokenizer *tokenizer = NULL;
     kua_status st = kua_model_folder(model, &folder);
     if (!st) st = kua_tokenizer_load(folder, &tokenizer);
-    if (!st) st = tokenize_lines(tokenizer);
+    int status = CLI_OK;
+    if (!st && cli_flag(args, "--describe"))
+        status = describe(tokenizer, args);
+    else if (!st && cli_flag(args, "--decode"))
+        status = decode_lines(tokenizer, args);
+    else if (!st)
+        st = tokenize_lines(tokenizer);
     kua_tokenizer_free(tokenizer);
     kua_text_free(folder);
-    return st ? cli_fail(st) : CLI_OK;
+    return st ? cli_fail(st) : status;
 }
 
 static const cli_option tokenize_options[] = {
-    {"--model", CLI_TEXT, "DIR|NAME",
-     "a folder with tokenizer.json or vocab.txt, or a cached model's name"},
+    {"--model", CLI_TEXT, "DIR|FILE|NAME",
+     "a folder or file with a tokenizer (tokenizer.json, vocab.json and merges.txt, vocab.txt, "
+     ".gguf), or a cached model's name"},
+    {"--decode", CLI_FLAG, NULL, "the other way: lines of ids in, texts out"},
+    {"--keep-special", CLI_FLAG, NULL, "with --decode: special tokens too"},
+    {"--describe", CLI_FLAG, NULL, "what the tokenizer is, and its special tokens"},
     {0},
 };
 
 const cli_command cli_tokenize = {
     "tokenize",
-    "--model DIR|NAME < LINES",
+    "--model DIR|FILE|NAME [--decode | --describe] < LINES",
     "print the token ids of each line, special tokens included, as a JSON array",
-    NULL,
-    "  echo 'wireless headphones' | kua tokenize --model minilm-l6",
+    "WordPiece, byte-level BPE and Unigram: the same ids as the tokenizers package gives. --decode "
+    "reads lines of ids, as JSON arrays or with blanks between, and prints a text for each (a JSON "
+    "string with --json, since a text may hold line breaks).",
+    "  echo 'wireless headphones' | kua tokenize --model minilm-l6\n"
+    "  echo '504 3575 282 4649 314' | kua tokenize --model smollm2-135m --decode",
     0,
     0,
     tokenize_options,

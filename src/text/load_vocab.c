@@ -243,44 +243,62 @@ static kua_status load_file(const char *path, kua_tokenizer **out)
     return st;
 }
 
-/* The one GGUF file of a folder, in *out, owned; NULL: there is none. */
-static kua_status only_gguf(const char *folder, char **out)
+/* The one file of a folder whose name ends in `suffix`, in *out, owned; NULL: there is none. */
+static kua_status only_file(const char *folder, const char *suffix, char **out)
 {
+    *out = NULL;
     DIR *dir = opendir(folder);
     if (!dir) return kua__fail_errno("%s", folder);
     kua_status st = KUA_OK;
     for (struct dirent *entry; !st && (entry = readdir(dir));) {
-        if (!kua__has_suffix(entry->d_name, ".gguf")) continue;
+        if (!kua__has_suffix(entry->d_name, suffix)) continue;
         if (*out)
-            st = kua__fail(KUA_FORMAT, "%s: has several .gguf files, expected one", folder);
+            st = kua__fail(KUA_FORMAT, "%s: has several files of the name *%s, expected one",
+                           folder, suffix);
         else if (!(*out = kua__path_join(folder, entry->d_name)))
             st = kua__fail_nomem(strlen(folder), "a path");
     }
     closedir(dir);
+    if (!st) return KUA_OK;
+    kua__free(*out);
+    *out = NULL;
     return st;
 }
 
 static kua_status load_folder(const char *folder, kua_tokenizer **out)
 {
     static const char *const names[] = {"tokenizer.json", "vocab.json", "vocab.txt"};
-    for (size_t i = 0; i < KUA__COUNT(names); i++) {
-        char *path = kua__path_join(folder, names[i]);
-        if (!path) return kua__fail_nomem(strlen(folder), "a path");
-        bool there = kua__exists(path);
+    static const char *const suffixes[] = {"-tokenizer.json", ".gguf"};
+    for (size_t i = 0; i < KUA__COUNT(names) + KUA__COUNT(suffixes); i++) {
+        bool named = i < KUA__COUNT(names);
+        char *path = NULL;
+        if (named && !(path = kua__path_join(folder, names[i])))
+            return kua__fail_nomem(strlen(folder), "a path");
+        if (!named) KUA__TRY(only_file(folder, suffixes[i - KUA__COUNT(names)], &path));
+        bool there = path && kua__exists(path);
         kua_status st = there ? load_file(path, out) : KUA_OK;
         kua__free(path);
         if (there) return st;
     }
-    char *gguf = NULL;
-    kua_status st = only_gguf(folder, &gguf);
-    if (!st && gguf) st = load_gguf(gguf, out);
-    if (!st && !gguf) {
-        st = kua__fail(KUA_NOTFOUND,
-                       "%s: has neither tokenizer.json, vocab.json, vocab.txt nor a .gguf file",
-                       folder);
-    }
-    kua__free(gguf);
+    return kua__fail(KUA_NOTFOUND,
+                     "%s: has neither tokenizer.json, vocab.json, vocab.txt nor a .gguf file",
+                     folder);
+}
+
+/* A file of weights without a tokenizer of its own: the one in its folder. */
+static kua_status load_beside(const char *path, kua_tokenizer **out)
+{
+    char *folder = sibling(path, "");
+    if (!folder) return kua__fail_nomem(strlen(path), "a path");
+    kua_status st = load_folder(folder, out);
+    kua__free(folder);
     return st;
+}
+
+static bool is_weights(const char *path)
+{
+    return kua__has_suffix(path, ".onnx") || kua__has_suffix(path, ".safetensors") ||
+           kua__has_suffix(path, ".safetensors.index.json");
 }
 
 kua_status kua_tokenizer_load(const char *path, kua_tokenizer **out)
@@ -290,5 +308,5 @@ kua_status kua_tokenizer_load(const char *path, kua_tokenizer **out)
     struct stat st;
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) return load_folder(path, out);
     if (!kua__exists(path)) return kua__fail(KUA_NOTFOUND, "%s: no such file or folder", path);
-    return load_file(path, out);
+    return is_weights(path) ? load_beside(path, out) : load_file(path, out);
 }
