@@ -121,6 +121,7 @@ def gguf_seeds():
         "version-2": gguf_file([], ok, body, version=2),
         "aligned": gguf_file([u32_pair("general.alignment", 8)], [info("a", [1], 0, 0), info("b", [1], 0, 8)], b"\1" * 12, alignment=8),
         "nested": gguf_file([nested(2), u32_pair("x", 7)]),
+        "split": gguf_file([text("split.count") + struct.pack("<IH", 2, 3)], ok, body),
         "block": gguf_file([], [info("q", [32, 2], 8, 0)], b"\1" * 68),
         "tiny": b"GG",
         "mark": b"GGML" + b"\0" * 40,

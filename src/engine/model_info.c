@@ -80,6 +80,7 @@ static json_t *describe_metadata(const kua__weights *w)
     json_t *out = json_object();
     const kua__gguf *gguf = kua__weights_gguf(w);
     const kua__onnx *onnx = kua__weights_onnx(w);
+    if (gguf) json_object_set_new(out, "GGUF.version", json_integer(kua__gguf_version(gguf)));
     for (size_t i = 0; gguf && i < kua__gguf_values(gguf); i++) {
         const kua__gguf_value *v = kua__gguf_value_at(gguf, i);
         json_t *value = describe_value(v); /* NULL: a number that JSON lacks */

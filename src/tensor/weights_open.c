@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -123,7 +124,15 @@ static kua_status open_safetensors(kua__weights *w)
 
 static kua_status open_gguf(kua__weights *w)
 {
+    int64_t parts = 1;
     KUA__TRY(kua__gguf_parse(w->path, w->map.data, w->map.size, &w->gguf));
+    KUA__TRY(kua__gguf_int_or(w->gguf, "split.count", 0, UINT16_MAX, 1, &parts));
+    if (parts > 1)
+        return kua__fail(KUA_FORMAT,
+                         "%s: one of %" PRId64
+                         " parts of a model, which kua does not put together; "
+                         "llama.cpp's gguf-split --merge does",
+                         w->path, parts);
     KUA__TRY(make_list(w, kua__gguf_count(w->gguf)));
     for (; w->n < kua__gguf_count(w->gguf); w->n++)
         w->tensor[w->n] = kua__gguf_at(w->gguf, w->n);

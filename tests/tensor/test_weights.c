@@ -93,6 +93,15 @@ static void other_files_are_refused(void **state)
     }
 }
 
+static void a_part_of_a_gguf_model_is_refused(void **state)
+{
+    (void)state;
+    kua__weights *w = NULL;
+    assert_fails(kua__weights_open(test_data("../fuzz/corpus/gguf/split"), &w), KUA_FORMAT,
+                 "one of 3 parts of a model");
+    assert_null(w);
+}
+
 /* ---- several files ---- */
 
 static void a_model_in_two_files_is_one(void **state)
@@ -223,6 +232,7 @@ int main(void)
         cmocka_unit_test(formats_are_known_by_their_bytes),
         cmocka_unit_test(folders_are_searched),
         cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(a_part_of_a_gguf_model_is_refused),
         cmocka_unit_test(a_model_in_two_files_is_one),
         cmocka_unit_test(what_is_missing_of_several_files_is_named),
         cmocka_unit_test(lies_of_an_index_are_named),
