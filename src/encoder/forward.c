@@ -165,12 +165,12 @@ static void rotate_rows(pass *p)
 }
 
 /* Keys and values of the one text behind those that are there. */
-static void keep_keys(pass *p)
+static void keep_keys(pass *p, size_t layer)
 {
     const kua__model_config *c = &p->model->config;
     kua__cache *cache = p->batch->cache;
     size_t kv = key_cols(c), row = query_cols(c) + 2 * kv;
-    size_t at = (p->layer * cache->room + cache->past) * kv;
+    size_t at = (layer * cache->room + cache->past) * kv;
     assert(p->batch->n == 1 && cache->past + p->batch->tokens <= cache->room);
     for (size_t i = 0; i < p->batch->tokens; i++) {
         const float *k = p->wide + i * row + query_cols(c);
@@ -180,42 +180,42 @@ static void keep_keys(pass *p)
 }
 
 /* Where the queries, keys and values of a text are; `at`: its first token. */
-static kua__attend_rows rows_of(const pass *p, size_t at, size_t n)
+static kua__attend_rows rows_of(const pass *p, size_t layer, size_t at, size_t n)
 {
     const kua__model_config *c = &p->model->config;
     const kua__cache *cache = p->batch->cache;
     size_t q = query_cols(c), kv = key_cols(c), row = q + 2 * kv;
     const float *first = p->wide + at * row;
     if (!cache) return (kua__attend_rows){first, first + q, first + q + kv, row, row, n, n};
-    size_t layer = p->layer * cache->room * kv;
-    return (kua__attend_rows){first, cache->k + layer, cache->v + layer, row, kv,
-                              n,     cache->past + n};
+    size_t keys = layer * cache->room * kv;
+    return (kua__attend_rows){first, cache->k + keys, cache->v + keys, row, kv, n, cache->past + n};
 }
 
-/* Heads of all texts. */
-static void attend_parts(void *ctx, size_t first, size_t last)
+/* A member's heads, of all texts. */
+static void attend_heads(pass *p, size_t member, size_t layer)
 {
-    assert(first < last && last <= ((const pass *)ctx)->n_crew);
-    const pass *p = ctx;
+    assert(member < p->n_crew);
     const kua__model_config *c = &p->model->config;
     kua__attend_options a = attention_of(c);
     kua__attend_fn attend = kua__attend_get(a.dim);
-    a.first = first * c->heads / p->n_crew;
-    a.last = last * c->heads / p->n_crew;
+    a.first = member * c->heads / p->n_crew;
+    a.last = (member + 1) * c->heads / p->n_crew;
     for (size_t i = 0, at = 0; i < p->batch->n; at += p->batch->length[i++]) {
-        kua__attend_rows rows = rows_of(p, at, p->batch->length[i]);
-        attend(&a, &rows, p->attended + at * query_cols(c), p->crew[first]->attention);
+        kua__attend_rows rows = rows_of(p, layer, at, p->batch->length[i]);
+        attend(&a, &rows, p->attended + at * query_cols(c), p->crew[member]->attention);
     }
+    kua__pass_meet(p);
 }
 
-static void run_attention(pass *p)
+static void run_attention(pass *p, size_t member, size_t layer)
 {
-    if (p->model->turn) rotate_rows(p);
-    if (p->batch->cache) keep_keys(p);
-    if (p->n_crew == 1)
-        attend_parts(p, 0, 1);
-    else
-        kua__parallel_for(p->n_crew, 1, attend_parts, p);
+    bool before = p->model->turn || p->batch->cache;
+    if (before && member == 0) {
+        if (p->model->turn) rotate_rows(p);
+        if (p->batch->cache) keep_keys(p, layer);
+    }
+    if (before) kua__pass_meet(p);
+    attend_heads(p, member, layer);
 }
 
 /* ---- layers ---- */
@@ -241,35 +241,52 @@ static void embed(const kua__model *m, const kua__text_batch *batch, size_t past
 
 /* Zeros behind the last token: numbers left there by another batch could be not-a-number or slow
  * subnormals. */
-static void clear_spare_rows(pass *p)
+static void clear_spare_rows(pass *p, size_t member)
 {
-    assert(p->rows >= p->batch->tokens);
+    assert(p->rows >= p->tokens);
+    if (p->rows == p->tokens) return;
     size_t h = p->model->config.hidden, q = query_cols(&p->model->config);
-    size_t tokens = p->batch->tokens, spare = p->rows - tokens;
-    memset(p->x + tokens * h, 0, spare * h * sizeof(float));
-    memset(p->attended + tokens * q, 0, spare * q * sizeof(float));
-    if (p->model->config.pre_norm) memset(p->crew[0]->y + tokens * h, 0, spare * h * sizeof(float));
+    size_t spare = p->rows - p->tokens;
+    if (member == 0) {
+        memset(p->x + p->tokens * h, 0, spare * h * sizeof(float));
+        memset(p->attended + p->tokens * q, 0, spare * q * sizeof(float));
+        if (p->model->config.pre_norm)
+            memset(p->crew[0]->y + p->tokens * h, 0, spare * h * sizeof(float));
+    }
+    kua__pass_meet(p);
 }
 
-static kua_status run_layer(pass *p, const kua__layer *layer)
+static void run_layer(pass *p, size_t member, size_t at)
 {
+    const kua__layer *layer = &p->model->layer[at];
     const kua__model_config *c = &p->model->config;
     bool before = c->pre_norm;
     float *y = before ? p->crew[0]->y : p->x;
-    clear_spare_rows(p);
-    if (before) kua__pass_norm(p, &layer->attend_norm, p->x, y);
-    KUA__TRY(kua__pass_product(p, &layer->qkv, y, p->wide));
-    run_attention(p);
-    KUA__TRY(kua__pass_product(p, &layer->out, p->attended, p->x)); /* x += */
-    kua__pass_norm(p, before ? &layer->inner_norm : &layer->attend_norm, p->x, y);
-    KUA__TRY(kua__pass_product(p, &layer->up, y, p->wide));
+    clear_spare_rows(p, member);
+    if (before) kua__pass_norm(p, member, &layer->attend_norm, p->x, y);
+    kua__pass_product(p, member, &layer->qkv, y, p->wide);
+    run_attention(p, member, at);
+    kua__pass_product(p, member, &layer->out, p->attended, p->x); /* x += */
+    kua__pass_norm(p, member, before ? &layer->inner_norm : &layer->attend_norm, p->x, y);
+    kua__pass_product(p, member, &layer->up, y, p->wide);
     if (c->gated)
-        kua__pass_gate(p, p->wide, c->inner);
+        kua__pass_gate(p, member, p->wide, c->inner);
     else if (layer->up.activate)
-        kua__pass_activate(p, c->activation, p->wide, c->inner);
-    KUA__TRY(kua__pass_product(p, &layer->down, p->wide, p->x)); /* x += */
-    if (!before) kua__pass_norm(p, &layer->inner_norm, p->x, y);
-    return KUA_OK;
+        kua__pass_activate(p, member, c->activation, p->wide, c->inner);
+    kua__pass_product(p, member, &layer->down, p->wide, p->x); /* x += */
+    if (!before) kua__pass_norm(p, member, &layer->inner_norm, p->x, y);
+}
+
+/* What one member of the crew does. */
+static void run_layers(void *ctx, size_t member, size_t last)
+{
+    pass *p = ctx;
+    const kua__model *m = p->model;
+    assert(last == member + 1);
+    if (!m->config.pre_norm) kua__pass_norm(p, member, &m->first, p->x, p->x);
+    for (size_t i = 0; i < m->config.layers; i++)
+        run_layer(p, member, i);
+    if (m->config.pre_norm) kua__pass_norm(p, member, &m->last, p->x, p->x);
 }
 
 kua_status kua__model_forward(const kua__model *model, kua__scratch *const *crew, size_t n_crew,
@@ -285,31 +302,37 @@ kua_status kua__model_forward(const kua__model *model, kua__scratch *const *crew
     p.wide = crew[0]->wide;
     p.attended = p.wide + p.rows * (query_cols(c) + 2 * key_cols(c));
     embed(model, batch, past_of(&p), p.x);
-    if (!c->pre_norm) kua__pass_norm(&p, &model->first, p.x, p.x);
-    for (p.layer = 0; p.layer < c->layers; p.layer++)
-        KUA__TRY(run_layer(&p, &model->layer[p.layer]));
-    if (c->pre_norm) kua__pass_norm(&p, &model->last, p.x, p.x);
+    KUA__TRY(kua__pass_run(&p, run_layers));
     if (batch->cache) batch->cache->past += batch->tokens;
     return KUA_OK;
 }
 
 /* ---- the head for words ---- */
 
+static void run_words(void *ctx, size_t member, size_t last)
+{
+    pass *p = ctx;
+    const kua__head *head = &p->model->head;
+    assert(last == member + 1);
+    if (head->dense.out > 0) {
+        kua__pass_product(p, member, &head->dense, p->x, p->wide);
+        kua__pass_activate(p, member, kua__config_head_activation(&p->model->config), p->wide,
+                           p->model->config.hidden);
+        kua__pass_norm(p, member, &head->norm, p->wide, p->wide);
+    }
+    kua__pass_product(p, member, &head->words, head->dense.out > 0 ? p->wide : p->x, p->logits);
+}
+
 kua_status kua__model_words(const kua__model *model, kua__scratch *const *crew, size_t n_crew,
                             size_t rows, float *logits)
 {
     assert(model && model->has_head && crew && logits);
     assert((n_crew == 1 || n_crew == model->parts) && rows >= 1 && rows <= crew[0]->rows);
-    pass p = {.model = model, .crew = crew, .n_crew = n_crew, .tokens = rows};
+    pass p = {.model = model, .crew = crew, .n_crew = n_crew, .tokens = rows, .logits = logits};
     p.rows = kua__packed_rows(rows);
     p.x = crew[0]->x;
     p.wide = crew[0]->wide;
-    const kua__head *head = &model->head;
     size_t h = model->config.hidden;
     memset(p.x + rows * h, 0, (p.rows - rows) * h * sizeof(float));
-    if (head->dense.out == 0) return kua__pass_product(&p, &head->words, p.x, logits);
-    KUA__TRY(kua__pass_product(&p, &head->dense, p.x, p.wide));
-    kua__pass_activate(&p, kua__config_head_activation(&model->config), p.wide, h);
-    kua__pass_norm(&p, &head->norm, p.wide, p.wide);
-    return kua__pass_product(&p, &head->words, p.wide, logits);
+    return kua__pass_run(&p, run_words);
 }

@@ -1,12 +1,27 @@
-/* pass.c - products, norms and activations of a batch by one thread or a crew. */
+/* pass.c - products, norms and activations of a batch, a member's part of each. */
 #include "encoder/pass.h"
 
 #include <assert.h>
 
 #include "tensor/kernels.h"
 
-/* Too little work to wake anybody for. */
-enum { FEW_ROWS = 32 };
+/* ---- the crew ---- */
+
+kua_status kua__pass_run(pass *p, kua__range_fn steps)
+{
+    assert(p && steps && p->n_crew >= 1);
+    p->barrier.n = p->n_crew;
+    if (p->n_crew == 1 || !kua__parallel_together(p->n_crew, steps, p)) {
+        p->n_crew = 1;
+        steps(p, 0, 1);
+    }
+    return p->failed ? kua__fail(p->status, "%s", p->message) : KUA_OK;
+}
+
+void kua__pass_meet(pass *p)
+{
+    if (p->n_crew > 1) kua__barrier_wait(&p->barrier);
+}
 
 /* ---- products ---- */
 
@@ -17,82 +32,59 @@ static void pass_fail(pass *p, kua_status status)
     p->status = status;
 }
 
-static kua_status run_part(const pass *p, size_t i)
+/* Part i of a lean product, or of a packed one that is cut in parts. */
+static kua_status run_part(const pass *p, size_t i, const kua__dense *d, const float *from,
+                           float *to)
 {
-    const kua__dense *d = p->product;
-    if (d->lean) {
-        return kua__lean_run_part(d->lean, i, p->tokens, p->from, p->to, p->crew[i]->panel);
-    }
+    if (d->lean) return kua__lean_run_part(d->lean, i, p->tokens, from, to, p->crew[i]->panel);
     if (i >= kua__packed_parts(d->packed)) return KUA_OK;
-    return kua__packed_run_part(d->packed, p->crew[i]->lane, i, p->rows, p->from, p->to);
+    return kua__packed_run_part(d->packed, p->crew[i]->lane, i, p->rows, from, to);
 }
 
-static void product_parts(void *ctx, size_t first, size_t last)
+static kua_status run_whole(const pass *p, const kua__dense *d, const float *from, float *to)
 {
-    pass *p = ctx;
-    for (size_t i = first; i < last; i++) {
-        kua_status st = run_part(p, i);
-        if (st) pass_fail(p, st);
-    }
-}
-
-/* All parts of a lean product on one thread. */
-static kua_status run_lean(const pass *p)
-{
-    for (size_t i = 0; i < p->model->parts; i++) {
-        KUA__TRY(
-            kua__lean_run_part(p->product->lean, i, p->tokens, p->from, p->to, p->crew[0]->panel));
-    }
+    if (d->packed) return kua__packed_run(d->packed, p->crew[0]->lane, p->rows, from, to);
+    for (size_t i = 0; i < p->model->parts; i++)
+        KUA__TRY(kua__lean_run_part(d->lean, i, p->tokens, from, to, p->crew[0]->panel));
     return KUA_OK;
 }
 
-kua_status kua__pass_product(pass *p, const kua__dense *product, const float *from, float *to)
+void kua__pass_product(pass *p, size_t member, const kua__dense *product, const float *from,
+                       float *to)
 {
-    assert(p && (product->packed || product->lean) && from && to);
-    p->product = product;
-    p->from = from;
-    p->to = to;
-    if (p->n_crew == 1) {
-        if (product->lean) return run_lean(p);
-        return kua__packed_run(product->packed, p->crew[0]->lane, p->rows, from, to);
+    assert(p && member < p->n_crew && (product->packed || product->lean) && from && to);
+    if (!p->failed) {
+        kua_status st = p->n_crew == 1 ? run_whole(p, product, from, to)
+                                       : run_part(p, member, product, from, to);
+        if (st) pass_fail(p, st);
     }
-    kua__parallel_for(p->n_crew, 1, product_parts, p);
-    return p->failed ? kua__fail(p->status, "%s", p->message) : KUA_OK;
+    kua__pass_meet(p);
 }
 
 /* ---- rows ---- */
 
-static void run_rows(pass *p, kua__range_fn task)
+/* The rows of one member. */
+static void rows_of_member(const pass *p, size_t member, size_t *first, size_t *last)
 {
-    if (p->n_crew == 1)
-        task(p, 0, p->tokens);
-    else
-        kua__parallel_for(p->tokens, FEW_ROWS, task, p);
+    *first = p->tokens * member / p->n_crew;
+    *last = p->tokens * (member + 1) / p->n_crew;
 }
 
-static void norm_rows(void *ctx, size_t first, size_t last)
-{
-    const pass *p = ctx;
-    const kua__kernels *k = kua__kernels_get();
-    const kua__model_config *c = &p->model->config;
-    size_t h = c->hidden;
-    float stat[2];
-    for (size_t i = first; i < last; i++) {
-        if (c->rms)
-            k->rms_norm(p->to + i * h, stat, p->from + i * h, p->norm->gain, c->epsilon, h);
-        else
-            k->layer_norm(p->to + i * h, stat, p->from + i * h, p->norm->gain, p->norm->bias,
-                          c->epsilon, h);
-    }
-}
-
-void kua__pass_norm(pass *p, const kua__norm *norm, const float *from, float *to)
+void kua__pass_norm(pass *p, size_t member, const kua__norm *norm, const float *from, float *to)
 {
     assert(p && norm->gain && from && to);
-    p->norm = norm;
-    p->from = from;
-    p->to = to;
-    run_rows(p, norm_rows);
+    const kua__kernels *k = kua__kernels_get();
+    const kua__model_config *c = &p->model->config;
+    size_t h = c->hidden, first, last;
+    float stat[2];
+    rows_of_member(p, member, &first, &last);
+    for (size_t i = first; i < last; i++) {
+        if (c->rms)
+            k->rms_norm(to + i * h, stat, from + i * h, norm->gain, c->epsilon, h);
+        else
+            k->layer_norm(to + i * h, stat, from + i * h, norm->gain, norm->bias, c->epsilon, h);
+    }
+    kua__pass_meet(p);
 }
 
 /* x/2 (1 + tanh(sqrt(2/pi) (x + .044715 x^3))), Hendrycks and Gimpel, 2016 */
@@ -132,28 +124,23 @@ static void activate_row(kua__activation activation, float *x, size_t n)
     }
 }
 
-static void activate_rows(void *ctx, size_t first, size_t last)
-{
-    const pass *p = ctx;
-    for (size_t i = first; i < last; i++)
-        activate_row(p->activation, p->to + i * p->cols, p->cols);
-}
-
-void kua__pass_activate(pass *p, kua__activation activation, float *x, size_t cols)
+void kua__pass_activate(pass *p, size_t member, kua__activation activation, float *x, size_t cols)
 {
     assert(p && x && cols >= 1);
-    p->to = x;
-    p->cols = cols;
-    p->activation = activation;
-    run_rows(p, activate_rows);
+    size_t first, last;
+    rows_of_member(p, member, &first, &last);
+    for (size_t i = first; i < last; i++)
+        activate_row(activation, x + i * cols, cols);
+    kua__pass_meet(p);
 }
 
 /* Rows become half as long, one after another from the front: a row is written where earlier rows
- * were, or over its own gate. So one thread does it. */
-void kua__pass_gate(pass *p, float *x, size_t cols)
+ * were, or over its own gate. So one member does it. */
+void kua__pass_gate(pass *p, size_t member, float *x, size_t cols)
 {
     assert(p && x && cols >= 1);
     const kua__kernels *k = kua__kernels_get();
-    for (size_t i = 0; i < p->tokens; i++)
+    for (size_t i = 0; member == 0 && i < p->tokens; i++)
         k->swiglu(x + i * cols, x + 2 * i * cols, x + 2 * i * cols + cols, cols);
+    kua__pass_meet(p);
 }

@@ -1,10 +1,17 @@
-/* encoder/pass.h - the steps of a batch on its way through a model: products, norms, activations,
- * each cut in parts, one for each member of the crew. */
+/* encoder/pass.h - the steps of a batch on its way through a model: products, norms, activations.
+ *
+ * Every member of the crew calls every step with its own number, does its part of it, and waits for
+ * the others at its end (kua__barrier), so that a step begins when the one before is complete. A
+ * crew of one does everything and waits for nobody.
+ *
+ * A step that fails keeps its message in the pass, and later steps do nothing.
+ */
 #ifndef KUA_ENCODER_PASS_H
 #define KUA_ENCODER_PASS_H
 
 #include <stdatomic.h>
 
+#include "base/crew.h"
 #include "encoder/model.h"
 
 typedef struct pass {
@@ -12,25 +19,26 @@ typedef struct pass {
     const kua__text_batch *batch;
     kua__scratch *const *crew;
     size_t n_crew, rows, tokens; /* rows: tokens, rounded up for products */
-    size_t layer;
-    float *x, *wide, *attended; /* of crew[0] */
-    const kua__dense *product;  /* of the current step, and what it goes from and to */
-    const float *from;
-    float *to;
-    size_t cols;
-    kua__activation activation;
-    const kua__norm *norm;
+    float *x, *wide, *attended;  /* of crew[0] */
+    float *logits;               /* of the head for words */
+    kua__barrier barrier;
     atomic_bool failed; /* whoever sets it writes status and message */
     kua_status status;
     char message[400];
 } pass;
 
-kua_status kua__pass_product(pass *p, const kua__dense *product, const float *from, float *to);
+/* Runs steps(p, i, i + 1) for every member of the crew at the same time; alone where the threads
+ * for that are not to be had. */
+kua_status kua__pass_run(pass *p, kua__range_fn steps);
+
+/* Until all members are here. */
+void kua__pass_meet(pass *p);
+void kua__pass_product(pass *p, size_t member, const kua__dense *product, const float *from,
+                       float *to);
 /* Of rows of `hidden`; `to` may be `from`. */
-void kua__pass_norm(pass *p, const kua__norm *norm, const float *from, float *to);
-/* In place on rows of `cols`. */
-void kua__pass_activate(pass *p, kua__activation activation, float *x, size_t cols);
-/* Rows [gate | up] of 2 cols to rows silu(gate) up of cols, in place. */
-void kua__pass_gate(pass *p, float *x, size_t cols);
+void kua__pass_norm(pass *p, size_t member, const kua__norm *norm, const float *from, float *to);
+void kua__pass_activate(pass *p, size_t member, kua__activation activation, float *x, size_t cols);
+/* Rows of [gate | up], `cols` each, become silu(gate) up. */
+void kua__pass_gate(pass *p, size_t member, float *x, size_t cols);
 
 #endif
