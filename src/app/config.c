@@ -103,6 +103,17 @@ static kua_status read_encoder(const char *name, const json_t *json, kua__app_co
     return c->encoder ? KUA_OK : kua__fail_nomem(strlen(path), "a path");
 }
 
+/* A tagger's labels are O, then B-TYPE and I-TYPE of each type. */
+static kua_status check_tags(const char *name, const kua__app_config *c)
+{
+    bool good = c->labels.count % 2 == 1 && kua__streq(c->labels.name[0], "O");
+    for (size_t k = 1; k + 1 < c->labels.count && good; k += 2) {
+        const char *b = c->labels.name[k], *i = c->labels.name[k + 1];
+        good = kua__has_prefix(b, "B-") && kua__has_prefix(i, "I-") && kua__streq(b + 2, i + 2);
+    }
+    return good ? KUA_OK : kua__fail(KUA_FORMAT, "%s: labels are not O, B-TYPE, I-TYPE, ...", name);
+}
+
 /* Combinations that no training writes. */
 static kua_status check(const char *name, const kua__app_config *c)
 {
@@ -119,7 +130,7 @@ static kua_status check(const char *name, const kua__app_config *c)
                          c->max_tokens);
     if (!c->multi && c->labels.count < 2)
         return kua__fail(KUA_FORMAT, "%s: there is one label only", name);
-    return KUA_OK;
+    return c->tagger ? check_tags(name, c) : KUA_OK;
 }
 
 static kua_status read_all(const char *name, const json_t *json, kua__app_config *c)

@@ -67,6 +67,7 @@ static void wrong_fields_are_named(void **state)
     refused("\"hidden\": 8", "\"hidden\": 99999", "hidden is 99999");
     refused("\"max_tokens\": 32", "\"max_tokens\": 1", "max_tokens is 1");
     refused(", \"encoder\": \"encoder\"", "", "encoder is missing");
+    refused("\"classify\"", "\"tag\"", "labels are not O, B-TYPE, I-TYPE");
 }
 
 static void settings_are_checked(void **state)
