@@ -15,7 +15,7 @@
  * Settings: a JSON object; what is not given is
  *     epochs 3, steps 0 (0: as the epochs make), batch_tokens 4096, accumulate 1 (batches a step),
  *     max_tokens 128 (a text's or window's), lr 5e-5 (from scratch 1e-3), warmup .06 (share of the
- *     steps; then a cosine), weight_decay .01, clip 1, dropout .1, seed 1, bf16 true,
+ *     steps; then a cosine), weight_decay .01, clip 1, dropout .1 (llama: 0), seed 1, bf16 true,
  *     recompute false (layers twice instead of kept: less memory, a third more work),
  *     tune "full" (or lora, gradual), rank 8, alpha 16, targets "attention", layer_decay 1, l2_sp
  * 0, held_out .02 (share of the texts), held_out_max 2000 (texts), evals 10 (a run), patience 0 (0:

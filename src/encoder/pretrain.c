@@ -175,6 +175,9 @@ static kua_status prepare(job *j)
                                &j->corpus));
     KUA__TRY(j->o->model ? config_of_model(j) : config_from_scratch(j));
     KUA__TRY(check_config(j));
+    /* llamas are trained without; but SimCSE lives on it */
+    bool none = j->config.rms && j->o->objective != KUA_OBJECTIVE_CONTRASTIVE;
+    if (j->settings.dropout < 0) j->settings.dropout = none ? 0 : .1;
     KUA__TRY(read_pooling(j));
     state_memory(j);
     KUA__TRY(kua__make_folders(j->o->out));
@@ -266,7 +269,7 @@ static kua_status add_ngram(const job *j, json_t *report)
 
 /* ---- what is written ---- */
 
-static kua_status copy_file(const char *from, const char *to, const char *name)
+static kua_status copy_file(const char *from, const char *to, const char *name, size_t *copied)
 {
     char *in = kua__path_join(from, name), *out = kua__path_join(to, name);
     kua__map map;
@@ -275,6 +278,7 @@ static kua_status copy_file(const char *from, const char *to, const char *name)
         st = kua__map_open(&map, in);
         if (!st) {
             st = kua__write_file(out, map.data, map.size);
+            *copied += 1;
             kua__map_close(&map);
         }
     }
@@ -293,14 +297,18 @@ static kua_status copy_files(const job *j)
                                           "1_Pooling/config.json"};
     const char *from = tokenizer_path(j);
     char *folder = NULL;
+    size_t n = 0;
     for (size_t i = 0; i < KUA__COUNT(names); i++)
-        KUA__TRY(copy_file(from, j->o->out, names[i]));
+        KUA__TRY(copy_file(from, j->o->out, names[i], &n));
+    if (n == 0)
+        kua__log_line(j->monitor, KUA_LOG_WARN,
+                      "the tokenizer stays in %s: it is no file that could be copied", from);
     if (!j->o->model) return KUA_OK;
     if (!(folder = kua__path_join(j->o->out, "1_Pooling"))) return kua__fail_nomem(1, "a path");
     kua_status st = kua__make_folders(folder);
     kua__free(folder);
     for (size_t i = 0; !st && i < KUA__COUNT(pooling); i++)
-        st = copy_file(j->o->model, j->o->out, pooling[i]);
+        st = copy_file(j->o->model, j->o->out, pooling[i], &n);
     return st;
 }
 

@@ -40,7 +40,7 @@ static const struct {
     }
     REAL(held_out, 0, .5, .02), REAL(lr, 0, 1, 0),
     REAL(warmup, 0, 1, .06),    REAL(weight_decay, 0, 1, .01),
-    REAL(clip, 0, 1e6, 1),      REAL(dropout, 0, .9, .1),
+    REAL(clip, 0, 1e6, 1),      REAL(dropout, 0, .9, -1),
     REAL(mask, .01, .9, .15),   REAL(temperature, .001, 10, .05),
 #undef REAL
 };

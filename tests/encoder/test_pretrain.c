@@ -249,8 +249,8 @@ static void a_checkpoint_holds_everything(void **state)
     kua_tokenizer *tok = NULL;
     kua__corpus corpus;
     kua__pretraining r[2];
-    json_t *json = json_pack("{s:i,s:i,s:i,s:f}", "steps", 12, "batch_tokens", 64, "max_tokens", 16,
-                             "held_out", .1);
+    json_t *json = json_pack("{s:i,s:i,s:i,s:f,s:f}", "steps", 12, "batch_tokens", 64, "max_tokens",
+                             16, "held_out", .1, "dropout", .1);
     assert_ok(kua__pretrain_settings_read(json, true, &s));
     json_decref(json);
     assert_ok(kua_tokenizer_load(tokenizer, &tok));
