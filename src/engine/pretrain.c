@@ -11,8 +11,8 @@
 #include "kua/pretrain.h"
 
 typedef struct gathered {
-    kua_text *text; /* [n_items] of the shop; empty where the domain is not asked */
-    uint32_t *pair; /* [2 * n_pairs] */
+    kua_text *text;      /* [n_items] of the shop; empty where the domain is not asked */
+    uint32_t (*pair)[2]; /* [n_pairs] */
     size_t n_pairs, room;
 } gathered;
 
@@ -40,10 +40,9 @@ static kua_status check_domains(const kua__shop *shop, const char *domains)
 
 static kua_status add_pair(gathered *g, size_t a, size_t b)
 {
-    KUA__TRY(KUA__GROW(&g->pair, &g->room, 2 * g->n_pairs + 1, "pairs"));
-    g->pair[2 * g->n_pairs] = (uint32_t)a;
-    g->pair[2 * g->n_pairs + 1] = (uint32_t)b;
-    g->n_pairs++;
+    KUA__TRY(KUA__GROW(&g->pair, &g->room, g->n_pairs, "pairs"));
+    g->pair[g->n_pairs][0] = (uint32_t)a;
+    g->pair[g->n_pairs++][1] = (uint32_t)b;
     return KUA_OK;
 }
 
@@ -88,9 +87,13 @@ kua_status kua_pretrain_workspace(kua_workspace *ws, const char *domains, bool b
     if (report) *report = NULL;
     kua_status st = kua__engine_shop(ws, &shop);
     if (!st) st = gather(shop, domains, bought_together, &g);
+    if (!st && bought_together && g.n_pairs == 0)
+        st = kua__fail(KUA_NOTFOUND, "no two items follow one another in anybody's history");
     if (!st && o.model) st = kua_model_folder(o.model, &folder);
     if (!st && o.model) o.model = folder;
-    kua_pretrain_texts texts = {g.text, shop ? shop->n_items : 0, g.pair, g.n_pairs};
+    kua_pretrain_texts texts = {.text = g.text, .pair = g.pair ? *g.pair : NULL};
+    texts.n = shop ? shop->n_items : 0;
+    texts.n_pairs = g.n_pairs;
     if (!st) st = kua_pretrain(&texts, &o, ws->monitor, report);
     kua__free(folder);
     kua__free(g.text);
