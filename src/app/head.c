@@ -48,7 +48,12 @@ kua_status kua__head_create(kua__head *head, kua__params *params, const kua__app
         for (size_t i = h; i < 2 * h; i++)
             head->inner_bias->value[i] = 1; /* remember, at first (Jozefowicz et al., 2015) */
     }
-    return add_dense(params, "head", head->outs, wide, rng, &head->weight, &head->bias);
+    KUA__TRY(add_dense(params, "head", head->outs, wide, rng, &head->weight, &head->bias));
+    if (!config->tagger) return KUA_OK;
+    KUA__TRY(kua__params_add(params, "head.transitions", head->outs + 1, head->outs,
+                             KUA__INIT_ZEROS, 0, NULL, &head->transitions));
+    head->transitions->weight_decay = 0;
+    return KUA_OK;
 }
 
 bool kua__head_by_step(const kua__head *head)

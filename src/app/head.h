@@ -12,6 +12,7 @@ typedef struct kua__head {
     size_t in, outs, hidden;
     kua__param *inner, *inner_bias, *recurrent; /* mlp, lstm */
     kua__param *weight, *bias;                  /* [outs, in or hidden] */
+    kua__param *transitions;                    /* tagger: [outs + 1, outs] (crf.h) */
 } kua__head;
 
 /* Parameters named "head.*" among params. */

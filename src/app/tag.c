@@ -1,14 +1,13 @@
 /* tag.c - training, measuring and asking a tagger: a linear head on the state of each unit's first
- * token, and the likeliest BIO sequence of each text.
+ * token, a chain over the tags (crf.h), and the best BIO sequence of each text.
  *
- * Training looks at each token for itself (softmax); only the answer is a sequence. What counts is
- * an entity with exactly the right first unit, last unit and type.
+ * What counts is an entity with exactly the right first unit, last unit and type.
  */
 #include <assert.h>
 #include <limits.h>
-#include <math.h>
 #include <string.h>
 
+#include "app/crf.h"
 #include "app/prepare.h"
 #include "app/tags.h"
 #include "app/trainer.h"
@@ -52,25 +51,15 @@ static kua_status decode_text(const kua_classifier *c, corpus *x, size_t text, c
 {
     size_t from = x->texts.unit_at[text], n = x->texts.unit_at[text + 1] - from, read = 0;
     size_t tags = c->config.labels.count;
-    float *log_p = NULL;
-    KUA__TRY(KUA__NEW_ARRAY(&log_p, n * tags, "logits of tags"));
-    for (size_t u = 0; u < n && x->tokens.first[from + u] != KUA__NO_ID; u++, read++)
-        memcpy(log_p + u * tags, z->value + (first_row + x->tokens.first[from + u]) * tags,
-               tags * sizeof(*log_p));
-    for (size_t u = 0; u < read; u++) { /* logits to log probabilities: a constant a unit */
-        float *row = log_p + u * tags, most = row[0];
-        double sum = 0;
-        for (size_t k = 1; k < tags; k++)
-            most = fmaxf(most, row[k]);
-        for (size_t k = 0; k < tags; k++)
-            sum += exp(row[k] - most);
-        for (size_t k = 0; k < tags; k++)
-            row[k] -= most + (float)log(sum);
-    }
-    kua_status st = kua__tag_decode(log_p, read, tags, x->said + from);
+    float *score = NULL;
+    KUA__TRY(KUA__NEW_ARRAY(&score, n * tags, "scores of tags"));
+    for (; read < n && x->tokens.first[from + read] != KUA__NO_ID; read++)
+        memcpy(score + read * tags, z->value + (first_row + x->tokens.first[from + read]) * tags,
+               tags * sizeof(*score));
+    kua_status st = kua__tag_decode(score, c->head.transitions->value, read, tags, x->said + from);
     for (size_t u = read; u < n; u++)
         x->said[from + u] = 0; /* behind the limit: not read */
-    kua__free(log_p);
+    kua__free(score);
     return st;
 }
 
@@ -199,22 +188,45 @@ static kua_status measure(const kua_classifier *c, kua__tape *t, corpus *x, cons
 
 /* ---- training ---- */
 
+/* The units of texts pick[n] that were read: their rows of the logits, their tags, and where each
+ * text begins. */
+typedef struct read_units {
+    uint32_t *row, *tag, *at;
+    size_t n;
+} read_units;
+
+static read_units units_of(kua__tape *t, const corpus *x, const uint32_t *pick, size_t n,
+                           kua__ragged seq)
+{
+    size_t most = seq.at[n];
+    read_units r = {.row = kua__tape_alloc(t, (most + 1) * sizeof(*r.row)),
+                    .tag = kua__tape_alloc(t, (most + 1) * sizeof(*r.tag)),
+                    .at = kua__tape_alloc(t, (n + 1) * sizeof(*r.at))};
+    if (!r.row || !r.tag || !r.at) return (read_units){0};
+    for (size_t i = 0; i < n; i++) {
+        r.at[i] = (uint32_t)r.n;
+        for (size_t u = x->texts.unit_at[pick[i]]; u < x->texts.unit_at[pick[i] + 1]; u++) {
+            if (x->tokens.first[u] == KUA__NO_ID) break; /* as are all behind it */
+            r.row[r.n] = seq.at[i] + x->tokens.first[u];
+            r.tag[r.n++] = x->texts.tag[u];
+        }
+    }
+    r.at[n] = (uint32_t)r.n;
+    return r;
+}
+
 static kua__var *loss_of(const kua_classifier *c, kua__tape *t, const corpus *x,
                          const uint32_t *pick, size_t n, float dropout)
 {
     kua__app_input in = {.ids = &x->tokens.ids, .states = x->states};
     kua__ragged seq;
     kua__var *z = kua__classifier_on_tape(c, t, &in, pick, n, dropout, &seq);
-    uint32_t *target = z ? kua__tape_alloc(t, z->rows * sizeof(*target)) : NULL;
-    if (!target) return NULL;
-    for (size_t r = 0; r < z->rows; r++)
-        target[r] = KUA__NO_ID; /* later pieces and special tokens */
-    for (size_t i = 0; i < n; i++) {
-        for (size_t u = x->texts.unit_at[pick[i]]; u < x->texts.unit_at[pick[i] + 1]; u++)
-            if (x->tokens.first[u] != KUA__NO_ID)
-                target[seq.at[i] + x->tokens.first[u]] = x->texts.tag[u];
-    }
-    return kua__cross_entropy(t, z, target);
+    if (!z) return NULL;
+    read_units r = units_of(t, x, pick, n, seq);
+    if (!r.at) return NULL;
+    kua__var *scores = kua__gather_rows(t, z, r.row, r.n);
+    return kua__crf_loss(t, scores, kua__use(t, c->head.transitions), (kua__ragged){n, r.at},
+                         r.tag);
 }
 
 static kua__var *batch_loss(void *ctx, kua__tape *t, const uint32_t *pick, size_t n)

@@ -320,37 +320,50 @@ static bool follows(size_t a, size_t b, size_t tags)
     return !inside || (a < tags && (a == b || a + 1 == b));
 }
 
-kua_status kua__tag_decode(const float *log_p, size_t n, size_t tags, uint32_t *out)
+typedef struct lattice {
+    const float *score, *transition;
+    size_t tags;
+    double *best;   /* [2, tags] of this unit and of the one before */
+    uint32_t *from; /* [n, tags] the tag before */
+} lattice;
+
+static void decode_unit(const lattice *l, size_t i)
 {
-    assert((log_p && out) || n == 0);
-    if (n == 0) return KUA_OK;
-    double *best = NULL;
-    uint32_t *from = NULL;
-    kua_status st = KUA__NEW_ARRAY(&best, 2 * tags, "a path of tags");
-    if (!st) st = KUA__NEW_ARRAY(&from, n * tags, "a path of tags");
-    for (size_t i = 0; i < n && !st; i++) {
-        const double *last = best + (i + 1) % 2 * tags;
-        double *now = best + i % 2 * tags;
-        for (size_t b = 0; b < tags; b++) {
-            double most = i == 0 && follows(tags, b, tags) ? 0 : -INFINITY;
-            from[i * tags + b] = 0;
-            for (size_t a = 0; i > 0 && a < tags; a++) {
-                if (!follows(a, b, tags) || last[a] <= most) continue;
-                most = last[a];
-                from[i * tags + b] = (uint32_t)a;
-            }
-            now[b] = most + log_p[i * tags + b];
+    size_t tags = l->tags;
+    const double *last = l->best + (i + 1) % 2 * tags;
+    double *now = l->best + i % 2 * tags;
+    for (size_t b = 0; b < tags; b++) {
+        double most = -INFINITY;
+        l->from[i * tags + b] = 0;
+        for (size_t a = i ? 0 : tags; a < (i ? tags : tags + 1); a++) {
+            double way = (i ? last[a] : 0) + (l->transition ? l->transition[a * tags + b] : 0);
+            if (!follows(a, b, tags) || way <= most) continue;
+            most = way;
+            l->from[i * tags + b] = (uint32_t)a;
         }
+        now[b] = most + l->score[i * tags + b];
     }
+}
+
+kua_status kua__tag_decode(const float *score, const float *transition, size_t n, size_t tags,
+                           uint32_t *out)
+{
+    assert((score && out) || n == 0);
+    if (n == 0) return KUA_OK;
+    lattice l = {.score = score, .transition = transition, .tags = tags};
+    kua_status st = KUA__NEW_ARRAY(&l.best, 2 * tags, "a path of tags");
+    if (!st) st = KUA__NEW_ARRAY(&l.from, n * tags, "a path of tags");
+    for (size_t i = 0; i < n && !st; i++)
+        decode_unit(&l, i);
     if (!st) {
-        const double *end = best + (n - 1) % 2 * tags;
+        const double *end = l.best + (n - 1) % 2 * tags;
         uint32_t at = 0;
         for (size_t b = 1; b < tags; b++)
             if (end[b] > end[at]) at = (uint32_t)b;
-        for (size_t i = n; i-- > 0; at = from[i * tags + at])
+        for (size_t i = n; i-- > 0; at = l.from[i * tags + at])
             out[i] = at;
     }
-    kua__free(best);
-    kua__free(from);
+    kua__free(l.best);
+    kua__free(l.from);
     return st;
 }

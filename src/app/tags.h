@@ -47,8 +47,9 @@ typedef struct kua__entity {
 /* Entities of tag[n]: from a B, or an I that goes on nothing of its type, to its last I. Writes at
  * most n. */
 size_t kua__entities(const uint32_t *tag, size_t n, kua__entity *out);
-/* The likeliest sequence in which every I follows a B or I of its type (Viterbi); log_p [n, tags].
- */
-kua_status kua__tag_decode(const float *log_p, size_t n, size_t tags, uint32_t *out);
+/* The sequence with the highest score (Viterbi) among those in which every I follows a B or I of
+ * its type: score [n, tags] of units, transition [tags + 1, tags] as in crf.h, or NULL. */
+kua_status kua__tag_decode(const float *score, const float *transition, size_t n, size_t tags,
+                           uint32_t *out);
 
 #endif

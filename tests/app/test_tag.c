@@ -1,9 +1,11 @@
 /* test_tag.c - BIO files, entities, decoding, and a tagger on a tiny encoder. */
 #include "testlib.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/crf.h"
 #include "app/tags.h"
 #include "kua/classify.h"
 
@@ -68,9 +70,72 @@ static void decoding_never_leaves_an_inside_alone(void **state)
     /* the likeliest tags one by one are O I-0; together B-0 I-0 is better than O O */
     const float log_p[] = {-.5f, -1, -9, -3, -5, -.1f};
     uint32_t out[2];
-    assert_ok(kua__tag_decode(log_p, 2, 3, out));
+    assert_ok(kua__tag_decode(log_p, NULL, 2, 3, out));
     assert_int_equal(out[0], 1);
     assert_int_equal(out[1], 2);
+}
+
+/* ---- the chain ---- */
+
+enum { TAGS = 3, UNITS = 4 };
+
+/* The loss by listing all 81 ways to tag one text. */
+static double listed(const float *e, const float *t, const uint32_t *target)
+{
+    double sum = 0, truth = 0;
+    for (int way = 0; way < 81; way++) {
+        double score = 0;
+        bool is = true;
+        for (int i = 0, rest = way, last = TAGS; i < UNITS; i++, rest /= 3) {
+            int k = rest % 3;
+            score += t[last * TAGS + k] + e[i * TAGS + k];
+            is &= target[i] == (uint32_t)k;
+            last = k;
+        }
+        sum += exp(score);
+        if (is) truth = score;
+    }
+    return (log(sum) - truth) / UNITS;
+}
+
+static void the_chain_sums_over_all_ways(void **state)
+{
+    (void)state;
+    float e[UNITS * TAGS], step = 1e-2f;
+    const uint32_t target[UNITS] = {0, 1, 2, 2},
+                   at[3] = {0, 0, UNITS}; /* the first text is empty */
+    kua__params params;
+    kua__param *p = NULL;
+    kua__tape *t = NULL;
+    kua__rng rng = kua__rng_make(5, 5);
+    for (size_t i = 0; i < UNITS * TAGS; i++)
+        e[i] = kua__rng_normal(&rng);
+    kua__params_init(&params);
+    assert_ok(kua__params_add(&params, "t", TAGS + 1, TAGS, KUA__INIT_NORMAL, 1, &rng, &p));
+    assert_ok(kua__tape_create(NULL, &t));
+    kua__var *x = kua__input_with_grad(t, UNITS, TAGS, e);
+    kua__var *loss = kua__crf_loss(t, x, kua__use(t, p), (kua__ragged){2, at}, target);
+    assert_non_null(loss);
+    assert_near(*loss->value, listed(e, p->value, target), 1e-5);
+    assert_ok(kua__tape_backward(t, loss));
+    for (size_t i = 0; i < UNITS * TAGS; i++) {
+        float old = e[i], g = x->grad[i];
+        e[i] = old + step;
+        double up = listed(e, p->value, target);
+        e[i] = old - step;
+        assert_near(g, (up - listed(e, p->value, target)) / (2 * step), 1e-4);
+        e[i] = old;
+    }
+    for (size_t i = 0; i < (TAGS + 1) * TAGS; i++) {
+        float old = p->value[i];
+        p->value[i] = old + step;
+        double up = listed(e, p->value, target);
+        p->value[i] = old - step;
+        assert_near(p->grad[i], (up - listed(e, p->value, target)) / (2 * step), 1e-4);
+        p->value[i] = old;
+    }
+    kua__tape_free(t);
+    kua__params_release(&params);
 }
 
 static const char *titles(void)
@@ -138,6 +203,7 @@ int main(void)
         cmocka_unit_test(bad_files_are_refused_with_their_line),
         cmocka_unit_test(entities_are_conlls),
         cmocka_unit_test(decoding_never_leaves_an_inside_alone),
+        cmocka_unit_test(the_chain_sums_over_all_ways),
         cmocka_unit_test(a_tagger_learns_and_is_loaded_again),
         cmocka_unit_test(every_allocation_may_fail),
     };
