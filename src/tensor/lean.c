@@ -1,6 +1,7 @@
 /* lean.c - products with weights in a mapped file: which rows, by whom, one or many at a time.
  *
- *     few rows of x     each row of W meets them in its own type
+ *     few rows of x     each row of W meets them in its own type; where there is an instruction for
+ *                       it, whole numbers of 4 or 8 bits meet x rounded to 21 bits
  *     many              KUA__LEAN_PANEL rows of W are widened to f32, then oneDNN multiplies; what
  *                       widening costs is shared by the rows of x
  *
@@ -111,6 +112,29 @@ static void widen(const kua__tensor *t, size_t row, size_t n, float *out)
         kua__tensor_to_f32(t, row * t->dim[1], n * t->dim[1], out);
 }
 
+/* Where the sum of row `row` of W and row i of x belongs. */
+static void put(const kua__lean *lean, const range *r, size_t row, size_t i, float sum, float *y)
+{
+    float *to = y + i * lean->out + r->column + row;
+    *to = (lean->add ? *to : 0) + sum + (lean->bias ? lean->bias[r->column + row] : 0);
+}
+
+/* Rows of x are rounded to 21 bits, on the panel. */
+static void run_rounded(const kua__lean *lean, const range *r, size_t rows, const float *x,
+                        float *y, float *panel)
+{
+    const kua__lean_kernels *k = kernels();
+    size_t blocks = lean->in / KUA__LEAN_BLOCK;
+    kua__lean_block *rounded = (kua__lean_block *)(void *)panel;
+    for (size_t i = 0; i < rows; i++)
+        k->round(x + i * lean->in, rounded + i * blocks, lean->in);
+    for (size_t j = 0; j < r->n; j++) {
+        const void *row = row_at(r->t, r->row + j);
+        for (size_t i = 0; i < rows; i++)
+            put(lean, r, j, i, k->dot_rounded[r->t->dtype](row, rounded + i * blocks, lean->in), y);
+    }
+}
+
 static void run_few(const kua__lean *lean, const range *r, size_t rows, const float *x, float *y,
                     float *panel)
 {
@@ -122,10 +146,9 @@ static void run_few(const kua__lean *lean, const range *r, size_t rows, const fl
         if (!lies && !dot) widen(r->t, r->row + j, 1, panel);
         for (size_t i = 0; i < rows; i++) {
             const float *from = x + i * lean->in;
-            float *to = y + i * lean->out + r->column + j;
             float sum = !lies && dot ? dot(row_at(r->t, r->row + j), from, lean->in)
                                      : k->dot(w, from, lean->in);
-            *to = (lean->add ? *to : 0) + sum + (lean->bias ? lean->bias[r->column + j] : 0);
+            put(lean, r, j, i, sum, y);
         }
     }
 }
@@ -151,12 +174,18 @@ kua_status kua__lean_run_part(const kua__lean *lean, size_t part, size_t rows, c
                               float *y, float *panel)
 {
     assert(lean && part < lean->parts && x && y && panel);
+    /* FEW rounded rows of x fit on the panel. */
+    static_assert(FEW * sizeof(kua__lean_block) <=
+                      KUA__LEAN_PANEL * KUA__LEAN_BLOCK * sizeof(float),
+                  "room for rounded rows");
     size_t first = lean->out * part / lean->parts, last = lean->out * (part + 1) / lean->parts;
     for (size_t i = 0, at = 0; i < lean->n; at += lean->tensor[i++]->dim[0]) {
         size_t from = KUA__MAX(first, at), to = KUA__MIN(last, at + lean->tensor[i]->dim[0]);
         if (from >= to) continue;
         range r = {lean->tensor[i], from - at, to - from, from};
-        if (rows <= FEW)
+        if (rows <= FEW && kernels()->dot_rounded[r.t->dtype])
+            run_rounded(lean, &r, rows, x, y, panel);
+        else if (rows <= FEW)
             run_few(lean, &r, rows, x, y, panel);
         else
             KUA__TRY(run_many(lean, &r, rows, x, y, panel));

@@ -6,7 +6,9 @@
  * Generating text multiplies one row at a time, so that every weight is read once a token and the
  * memory's speed decides: 4-bit weights are then several times as fast as f32 ones, and need no
  * memory beside the file's pages. Numbers are widened to f32 in registers (for one row) or panel by
- * panel (for many, then multiplied by oneDNN), so results are those of the widened weights.
+ * panel (for many, then multiplied by oneDNN), so results are those of the widened weights. Where
+ * the processor multiplies whole numbers (AVX-512), quantised weights meet rows of x that are
+ * rounded to 21 bits in blocks of 32, which is as exact as the order of a sum of floats is.
  *
  * W may be stacked of several tensors (query, key and value), each [out_i, in].
  *
@@ -43,7 +45,8 @@ void kua__lean_free(kua__lean *lean); /* NULL is allowed */
 /* Floats of a thread's panel. */
 size_t kua__lean_panel(const kua__lean *lean);
 
-/* One of `parts` ranges of columns of y. Parts of one product may run at the same time. */
+/* One of `parts` ranges of columns of y; panel is 64-byte aligned. Parts of one product may run at
+ * the same time. */
 kua_status kua__lean_run_part(const kua__lean *lean, size_t part, size_t rows, const float *x,
                               float *y, float *panel);
 

@@ -43,6 +43,7 @@ static inline vf vf_from_f16(const uint16_t *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 
+#define ROUNDED
 #include "tensor/lean_simd.h"
 
 const kua__lean_kernels *kua__lean_kernels_avx2(void)

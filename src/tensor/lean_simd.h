@@ -1,5 +1,6 @@
 /* tensor/lean_simd.h - rows of quantised weights against f32, once over `vf`, a vector of W floats;
- * included by lean_avx2.c and lean_avx512.c, which give vf_*, half_at() and floats_of_bytes().
+ * included by lean_avx2.c and lean_avx512.c, which give vf_*, half_at(),
+ * floats_of_bytes(), and ROUNDED: more members of the table, or nothing.
  *
  * A block of 32 weights becomes 32 / W vectors in registers (block_*), which either meet x (dot) or
  * are stored (widen). Sums go to two vectors a half block, so that a multiply-add does not wait for
@@ -112,10 +113,10 @@ DOT_16(bf16, vf_from_bf16, bf16_at)
 DOT_16(f16, vf_from_f16, f16_at)
 
 static const kua__lean_kernels table = {
-    .dot = {[KUA__Q8_0] = dot_q8_0,
-            [KUA__Q4_0] = dot_q4_0,
-            [KUA__Q4_1] = dot_q4_1,
-            [KUA__BF16] = dot_bf16,
-            [KUA__F16] = dot_f16},
+    ROUNDED.dot = {[KUA__Q8_0] = dot_q8_0,
+                   [KUA__Q4_0] = dot_q4_0,
+                   [KUA__Q4_1] = dot_q4_1,
+                   [KUA__BF16] = dot_bf16,
+                   [KUA__F16] = dot_f16},
     .widen = {[KUA__Q8_0] = widen_q8_0, [KUA__Q4_0] = widen_q4_0, [KUA__Q4_1] = widen_q4_1},
 };

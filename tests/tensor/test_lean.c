@@ -96,18 +96,18 @@ typedef struct shape {
 
 static void check(kua__dtype type, const shape *s)
 {
-    enum { IN = 256 };
+    const size_t in = kua__dtype_block(type) == 256 ? 256 : 96; /* an odd number of blocks of 32 */
     kua__tensor t[3];
     kua__lean_options o = {.n = s->n, .add = s->add, .parts = s->parts};
     size_t out = 0;
     for (size_t i = 0; i < s->n; i++) {
-        t[i] = make(type, s->out[i], IN, i);
+        t[i] = make(type, s->out[i], in, i);
         o.tensor[i] = &t[i];
         out += s->out[i];
     }
-    float *x = normal(s->rows * IN, 1), *y = normal(s->rows * out, 2),
+    float *x = normal(s->rows * in, 1), *y = normal(s->rows * out, 2),
           *before = normal(s->rows * out, 2);
-    float *bias = normal(out, 3), *wide = kua__alloc_array(IN, sizeof(float));
+    float *bias = normal(out, 3), *wide = kua__alloc_array(in, sizeof(float));
     kua__lean *lean = NULL;
     if (s->bias) o.bias = bias;
     assert_ok(kua__lean_create(&o, &lean));
@@ -117,13 +117,13 @@ static void check(kua__dtype type, const shape *s)
         assert_ok(kua__lean_run_part(lean, part, s->rows, x, y, panel));
     for (size_t i = 0, column = 0; i < s->n; i++) {
         for (size_t j = 0; j < s->out[i]; j++, column++) {
-            kua__tensor_to_f32(&t[i], j * IN, IN, wide);
+            kua__tensor_to_f32(&t[i], j * in, in, wide);
             for (size_t r = 0; r < s->rows; r++) {
                 double sum = s->bias ? bias[column] : 0, size = 1;
                 if (s->add) sum += before[r * out + column];
-                for (size_t c = 0; c < IN; c++) {
-                    sum += (double)wide[c] * x[r * IN + c];
-                    size += fabs((double)wide[c] * x[r * IN + c]);
+                for (size_t c = 0; c < in; c++) {
+                    sum += (double)wide[c] * x[r * in + c];
+                    size += fabs((double)wide[c] * x[r * in + c]);
                 }
                 assert_near(y[r * out + column], sum, 1e-5 * size);
             }
