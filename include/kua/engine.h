@@ -44,6 +44,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kua/encoder.h"
 #include "kua/monitor.h"
 #include "kua/pretrain.h"
 #include "kua/status.h"
@@ -90,21 +91,22 @@ KUA_MUST_CHECK kua_status kua_inspect(kua_workspace *ws, char **report);
 
 /* ---- encode ---- */
 
-/* Encodes every distinct item text that has no vector yet. `model`: a folder, or a name from the
- * model cache. Report: {"model", "dim", "texts", "encoded", "seconds", "texts_per_second",
- * "tokens_per_second"} */
-KUA_MUST_CHECK kua_status kua_encode(kua_workspace *ws, const char *model, char **report);
+/* Encodes every distinct item text that has no vector yet of this model and precision; others are
+ * replaced. `model`: a folder, or a name from the model cache. Report: {"model", "precision",
+ * "dim", "texts", "encoded", "seconds", "texts_per_second", "tokens_per_second"} */
+KUA_MUST_CHECK kua_status kua_encode(kua_workspace *ws, const char *model, kua_precision precision,
+                                     char **report);
 
 /* Encodes a text file, one text a line, into a safetensors file: "vectors" [lines, dim] f32. Needs
  * no workspace. */
-KUA_MUST_CHECK kua_status kua_encode_file(const char *model, const char *text_file,
-                                          const char *out_file, const kua_monitor *monitor,
-                                          char **report);
+KUA_MUST_CHECK kua_status kua_encode_file(const char *model, kua_precision precision,
+                                          const char *text_file, const char *out_file,
+                                          const kua_monitor *monitor, char **report);
 
 /* Pre-trains a model on the texts of some domains' items (comma-separated; NULL: of all). With
  * `bought_together` and the contrastive objective, items that follow one another in the training
- * part of a user's history are partners. options and report as in kua/pretrain.h; its model may be a
- * name from the model cache. KUA_NOTFOUND: no such domain. */
+ * part of a user's history are partners. options and report as in kua/pretrain.h; its model may be
+ * a name from the model cache. KUA_NOTFOUND: no such domain. */
 KUA_MUST_CHECK kua_status kua_pretrain_workspace(kua_workspace *ws, const char *domains,
                                                  bool bought_together,
                                                  const kua_pretrain_options *options,

@@ -25,32 +25,56 @@ static void show_encode(const json_t *report)
     printf("\n");
 }
 
-static int encode_file(const cli_args *args, const char *model)
+/* false: the usage is wrong, which has been said. */
+static bool precision_of(const cli_args *args, kua_precision *out)
+{
+    static const char *const names[] = {"f32", "bf16", "int8"};
+    const char *text = cli_text(args, "--precision");
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text ? text : "f32", names[i]) == 0) {
+            *out = (kua_precision)i;
+            return true;
+        }
+    }
+    fprintf(stderr, "kua %s: --precision is '%s', expected f32, bf16 or int8\n",
+            args->command->name, text);
+    return false;
+}
+
+static int encode_file(const cli_args *args, const char *model, kua_precision precision)
 {
     const char *in = cli_required(args, "--text-file"),
                *out = in ? cli_required(args, "--out") : NULL;
     if (!out) return CLI_USAGE;
     char *report = NULL;
-    kua_status st = kua_encode_file(model, in, out, cli_monitor(args), &report);
+    kua_status st = kua_encode_file(model, precision, in, out, cli_monitor(args), &report);
     return cli_report(args, st, report, show_encode);
 }
 
-static kua_status encode_job(kua_workspace *ws, const void *model, char **report)
+typedef struct encode_call {
+    const char *model;
+    kua_precision precision;
+} encode_call;
+
+static kua_status encode_job(kua_workspace *ws, const void *call, char **report)
 {
-    return kua_encode(ws, model, report);
+    const encode_call *c = call;
+    return kua_encode(ws, c->model, c->precision, report);
 }
 
 static int run_encode(const cli_args *args)
 {
-    const char *model = cli_required(args, "--model");
-    if (!model) return CLI_USAGE;
-    return args->n_words ? cli_run_job(args, encode_job, model, show_encode)
-                         : encode_file(args, model);
+    encode_call call = {.model = cli_required(args, "--model")};
+    if (!call.model || !precision_of(args, &call.precision)) return CLI_USAGE;
+    return args->n_words ? cli_run_job(args, encode_job, &call, show_encode)
+                         : encode_file(args, call.model, call.precision);
 }
 
 static const cli_option encode_options[] = {
     {"--model", CLI_TEXT, "DIR|NAME",
      "a folder with config.json, model.safetensors and a tokenizer, or a cached model's name"},
+    {"--precision", CLI_TEXT, "P",
+     "f32 (default), bf16 (twice as fast, cosine .9999) or int8 (three times, cosine .998)"},
     {"--text-file", CLI_TEXT, "FILE", "without a workspace: one text a line"},
     {"--out", CLI_TEXT, "FILE",
      "without a workspace: the safetensors file to write, one row a line"},
@@ -61,7 +85,8 @@ const cli_command cli_encode = {
     "encode",
     "WS --model DIR|NAME   or   --model DIR|NAME --text-file F --out FILE",
     "turn item texts into vectors with a pretrained language model",
-    "Each distinct text is encoded once; texts that have a vector already are skipped.",
+    "Each distinct text is encoded once; texts that have a vector already are skipped. Vectors of\n"
+    "another precision do not mix: asking for another encodes all texts anew.",
     "  kua encode myshop --model minilm-l6\n  kua encode --model minilm-l6 --text-file titles.txt "
     "--out vectors.safetensors",
     0,

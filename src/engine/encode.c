@@ -37,24 +37,28 @@ static kua_status find_fresh(const kua__shop *shop, const kua__vector_file *v, f
     return st;
 }
 
-static kua_status encode_report(const char *model, size_t dim, size_t texts, size_t encoded,
-                                uint64_t tokens, double seconds, char **report)
+static const char *const precision_names[] = {"f32", "bf16", "int8"};
+
+static kua_status encode_report(const char *model, kua_precision precision, size_t dim,
+                                size_t texts, size_t encoded, uint64_t tokens, double seconds,
+                                char **report)
 {
     return kua__engine_report(
-        json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "model", model, "dim",
-                  (json_int_t)dim, "texts", (json_int_t)texts, "encoded", (json_int_t)encoded,
-                  "seconds", seconds, "texts_per_second",
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "model", model, "precision",
+                  precision_names[precision], "dim", (json_int_t)dim, "texts", (json_int_t)texts,
+                  "encoded", (json_int_t)encoded, "seconds", seconds, "texts_per_second",
                   seconds > 0 ? (double)encoded / seconds : 0, "tokens_per_second",
                   seconds > 0 ? (double)tokens / seconds : 0, "peak_bytes",
                   (json_int_t)kua__peak_rss_bytes()),
         report);
 }
 
-static kua_status load_encoder(const char *model, kua_encoder **out)
+static kua_status load_encoder(const char *model, kua_precision precision, kua_encoder **out)
 {
     char *folder = NULL;
+    kua_encoder_options options = {.precision = precision};
     KUA__TRY(kua_model_folder(model, &folder));
-    kua_status st = kua_encoder_load(folder, NULL, out);
+    kua_status st = kua_encoder_load(folder, &options, out);
     kua__free(folder);
     return st;
 }
@@ -147,7 +151,22 @@ static kua_status encode_fresh(kua_workspace *ws, const char *model, const kua__
     return st;
 }
 
-kua_status kua_encode(kua_workspace *ws, const char *model, char **report)
+/* What a workspace's vectors are said to be made by: vectors of one precision do not mix with those
+ * of another. */
+static kua_status maker_of(const char *model, kua_precision precision, char **out)
+{
+    kua__buf name = {0};
+    kua__buf_printf(&name, "%s%s%s", model, precision ? ", " : "",
+                    precision ? precision_names[precision] : "");
+    kua_status st = kua__buf_status(&name);
+    if (st)
+        kua__buf_release(&name);
+    else
+        *out = name.data;
+    return st;
+}
+
+kua_status kua_encode(kua_workspace *ws, const char *model, kua_precision precision, char **report)
 {
     assert(ws && model);
     if (report) *report = NULL;
@@ -155,25 +174,28 @@ kua_status kua_encode(kua_workspace *ws, const char *model, char **report)
     kua__vector_file old = {0};
     fresh_texts fresh = {0};
     kua_encoder *encoder = NULL;
+    char *maker = NULL;
     run r = {0};
     kua_status st;
     KUA__GOTO(st, kua__engine_lock(ws));
     KUA__GOTO(st, kua__engine_shop(ws, &shop));
-    KUA__GOTO(st, load_encoder(model, &encoder));
-    KUA__GOTO(st, kua__vector_file_open(ws, model, &old));
+    KUA__GOTO(st, load_encoder(model, precision, &encoder));
+    KUA__GOTO(st, maker_of(model, precision, &maker));
+    KUA__GOTO(st, kua__vector_file_open(ws, maker, &old));
     size_t dim = kua_encoder_dim(encoder);
     if (old.file && old.dim != dim) kua__vector_file_close(&old); /* another model of that name */
     KUA__GOTO(st, find_fresh(shop, &old, &fresh));
     double start = kua__seconds();
     KUA__GOTO(st, run_begin(&r, encoder, fresh.text, fresh.n, ws->monitor));
-    KUA__GOTO(st, encode_fresh(ws, model, &old, &fresh, &r));
-    st = encode_report(model, dim, fresh.distinct, fresh.n, r.stats.tokens, kua__seconds() - start,
-                       report);
+    KUA__GOTO(st, encode_fresh(ws, maker, &old, &fresh, &r));
+    st = encode_report(model, precision, dim, fresh.distinct, fresh.n, r.stats.tokens,
+                       kua__seconds() - start, report);
 done:
     kua_encoder_free(encoder);
     kua__vector_file_close(&old);
     kua__free(fresh.text);
     kua__free(fresh.hash);
+    kua__free(maker);
     run_release(&r);
     return st;
 }
@@ -210,8 +232,8 @@ static kua_status write_vectors(const char *path, const float *rows, size_t n, s
     return st;
 }
 
-kua_status kua_encode_file(const char *model, const char *text_file, const char *out_file,
-                           const kua_monitor *monitor, char **report)
+kua_status kua_encode_file(const char *model, kua_precision precision, const char *text_file,
+                           const char *out_file, const kua_monitor *monitor, char **report)
 {
     assert(model && text_file && out_file);
     if (report) *report = NULL;
@@ -223,7 +245,7 @@ kua_status kua_encode_file(const char *model, const char *text_file, const char 
     size_t n = 0;
     kua_status st = kua__map_open(&map, text_file);
     if (st) return st;
-    KUA__GOTO(st, load_encoder(model, &encoder));
+    KUA__GOTO(st, load_encoder(model, precision, &encoder));
     KUA__GOTO(st, cut_lines(&map, &lines, &n));
     size_t dim = kua_encoder_dim(encoder);
     KUA__GOTO(st, KUA__NEW_ARRAY(&rows, n * dim, "vectors"));
@@ -231,7 +253,7 @@ kua_status kua_encode_file(const char *model, const char *text_file, const char 
     KUA__GOTO(st, kua_encoder_encode(encoder, lines, n, monitor, rows, &stats));
     double seconds = kua__seconds() - start;
     KUA__GOTO(st, write_vectors(out_file, rows, n, dim));
-    st = encode_report(model, dim, n, n, stats.tokens, seconds, report);
+    st = encode_report(model, precision, dim, n, n, stats.tokens, seconds, report);
 done:
     kua_encoder_free(encoder);
     kua__map_close(&map);

@@ -58,7 +58,7 @@ static double encoded(kua_workspace *ws, const char *model)
 {
     char *report = NULL;
     json_t *json = NULL;
-    assert_ok(kua_encode(ws, model, &report));
+    assert_ok(kua_encode(ws, model, KUA_PRECISION_F32, &report));
     assert_ok(kua__json_parse("report", report, strlen(report), &json));
     double n = json_number_value(json_object_get(json, "encoded"));
     json_decref(json);
@@ -82,7 +82,7 @@ static void a_canceled_encoding_goes_on_where_it_was(void **state)
     watcher first = {.stop_at = .7}, all = {.stop_at = 2};
     kua_monitor monitor = {watch, NULL, &first}, patient = {watch, NULL, &all};
     kua_workspace *cut = new_workspace("cut", &monitor), *whole = new_workspace("whole", &patient);
-    assert_fails(kua_encode(cut, model, NULL), KUA_CANCELED, "encode tokens");
+    assert_fails(kua_encode(cut, model, KUA_PRECISION_F32, NULL), KUA_CANCELED, "encode tokens");
     assert_false(first.went_back);
     first.stop_at = 2;
     first.last = first.total = 0;
