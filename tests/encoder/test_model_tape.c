@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "encoder/model_tape.h"
+#include "encoder/states.h"
 #include "kua/encoder.h"
 #include "tensor/safetensors.h"
 
@@ -207,6 +208,37 @@ static void both_paths_give_the_same_vectors(void **state)
     model_release(&m);
 }
 
+static void token_states_are_those_of_the_tape(void **state)
+{
+    (void)state;
+    model m;
+    model_init(&m, "tiny-gelu");
+    kua_encoder *e = NULL;
+    float x[TOKENS * DIM];
+    kua__tape_set_training(m.tape, false);
+    const kua__var *y = kua__model_on_tape(m.tape, &m.net, m.ids, (kua__ragged){TEXTS, m.at}, 0);
+    assert_ok(kua__tape_status(m.tape));
+    assert_ok(kua_encoder_load(m.folder, NULL, &e));
+    for (int threads = 1; threads <= 2; threads++) {
+        kua__threads_set(threads);
+        memset(x, 0, sizeof(x));
+        assert_ok(kua__encoder_states(e, m.ids, m.at, TEXTS, x));
+        for (size_t i = 0; i < TOKENS * DIM; i++)
+            assert_near(x[i], y->value[i], 2e-5);
+    }
+    uint32_t none[] = {0, 0, 3}, far[] = {1, 2, 1000};
+    assert_fails(kua__encoder_states(e, m.ids, none, 2, x), KUA_INVALID, "text 0 has 0 tokens");
+    assert_fails(kua__encoder_states(e, far, (uint32_t[]){0, 3}, 1, x), KUA_INVALID,
+                 "token 2 is 1000");
+    kua_status st;
+    TEST_EVERY_ALLOCATION(st)
+    {
+        st = kua__encoder_states(e, m.ids, m.at, TEXTS, x);
+    }
+    kua_encoder_free(e);
+    model_release(&m);
+}
+
 /* ---- training ---- */
 
 static const char *copy_folder(const char *from)
@@ -311,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_torch),
         cmocka_unit_test(both_paths_give_the_same_vectors),
+        cmocka_unit_test(token_states_are_those_of_the_tape),
         cmocka_unit_test(a_tuned_model_is_saved_and_opens),
         cmocka_unit_test(bad_texts_are_refused),
         cmocka_unit_test(every_allocation_fails_once),
