@@ -147,7 +147,8 @@ def record(name, make):
     print(f"{name}: {sum(p.numel() for p in model.parameters())} parameters, largest logit {max(x.max() for x in logits):.3f}")
 
 
-def record_smollm2(path):
+def load_gguf(path):
+    """The model of a GGUF file as the reference has it: widened to f32."""
     reader = gguf.GGUFReader(path)
     field = {k: v.contents() for k, v in reader.fields.items() if k.startswith("llama.")}
     heads, kv = field["llama.attention.head_count"], field["llama.attention.head_count_kv"]
@@ -164,6 +165,11 @@ def record_smollm2(path):
         if "q_proj" in name or "k_proj" in name:
             value = halve_rows(value, heads if "q_proj" in name else kv)
         p.data.copy_(torch.from_numpy(value.reshape(p.shape).astype(np.float32)))
+    return model
+
+
+def record_smollm2(path):
+    model = load_gguf(path)
     prompts = [[504, 3575, 282, 4649, 314], [1], [(7919 * i + 13) % 49152 for i in range(64)]]
     out = {}
     for i, ids in enumerate(prompts):
