@@ -35,7 +35,7 @@ kua_status kua__lora_targets_parse(const char *text, unsigned *out)
     return KUA_OK;
 }
 
-static bool is_target(kua__slot slot, unsigned targets)
+bool kua__lora_is_target(kua__slot slot, unsigned targets)
 {
     switch (slot) {
     case KUA__SLOT_QUERY:
@@ -103,7 +103,7 @@ kua_status kua__lora_add(kua__tape_model *model, kua__params *params,
     for (size_t i = 0; i < model->config.layers; i++) {
         for (kua__slot slot = 0; slot < KUA__SLOT_COUNT; slot++) {
             kua__tape_pair *pair = &model->layer[i][slot];
-            if (pair->weight && is_target(slot, options->targets))
+            if (pair->weight && kua__lora_is_target(slot, options->targets))
                 KUA__TRY(add_one(pair, params, options, rng));
         }
     }
@@ -114,7 +114,8 @@ size_t kua__lora_count(const kua__model_config *config, const kua__lora_options 
 {
     size_t n = 0, rows, cols;
     for (kua__slot slot = KUA__SLOT_ATTEND_NORM; kua__slot_in_layer(slot); slot++) {
-        if (!kua__tape_slot_used(config, slot) || !is_target(slot, options->targets)) continue;
+        if (!kua__tape_slot_used(config, slot) || !kua__lora_is_target(slot, options->targets))
+            continue;
         kua__slot_shape(config, slot, &rows, &cols);
         n += config->layers * options->rank * (rows + cols);
     }

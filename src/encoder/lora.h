@@ -29,6 +29,8 @@ typedef struct kua__lora_options {
 /* "attention", "out", "inner", "all", joined by commas. KUA_INVALID names them. */
 kua_status kua__lora_targets_parse(const char *text, unsigned *out);
 
+bool kua__lora_is_target(kua__slot slot, unsigned targets); /* of a layer's products */
+
 /* Freezes the model's parameters and adds adapters to `params`. KUA_INVALID: a rank of 0 or beyond
  * the limit, no target, or there are adapters already. */
 kua_status kua__lora_add(kua__tape_model *model, kua__params *params,

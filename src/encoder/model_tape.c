@@ -156,9 +156,8 @@ static kua__var *dense(kua__tape *t, kua__var *x, const kua__tape_pair *p)
 {
     kua__var *y = kua__linear(t, x, kua__use(t, p->weight), kua__use(t, p->bias));
     if (!p->lora_a) return y;
-    kua__var *low = kua__matmul_nt(t, x, kua__use(t, p->lora_a));
-    kua__var *more = kua__matmul_nt(t, low, kua__use(t, p->lora_b));
-    return kua__add(t, y, kua__scale(t, more, p->lora_scale));
+    kua__var *low = kua__scale(t, kua__matmul_nt(t, x, kua__use(t, p->lora_a)), p->lora_scale);
+    return kua__add(t, y, kua__matmul_nt(t, low, kua__use(t, p->lora_b)));
 }
 
 static kua__var *norm(kua__tape *t, const kua__model_config *c, kua__var *x,

@@ -332,9 +332,9 @@ static json_t *describe(const job *j)
         (json_int_t)j->corpus.n_train, "parameters", (json_int_t)kua__params_count(&r->params),
         "trained", (json_int_t)j->memory.trained, "memory", describe_memory(&j->memory), "head",
         head, "steps", (json_int_t)r->step, "epochs", (json_int_t)r->epoch + 1, "tokens",
-        (json_int_t)r->tokens, "seconds", seconds, "tokens_per_second", (double)r->tokens / seconds,
-        "peak_bytes", (json_int_t)kua__peak_rss_bytes(), "before", r->before, "best", r->best,
-        "curve", r->curve);
+        (json_int_t)r->tokens, "seconds", seconds, "tokens_per_second",
+        (double)(r->tokens - r->tokens_before) / seconds, "peak_bytes",
+        (json_int_t)kua__peak_rss_bytes(), "before", r->before, "best", r->best, "curve", r->curve);
 }
 
 static kua_status write_report(const job *j, char **report)

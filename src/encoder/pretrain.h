@@ -108,7 +108,7 @@ typedef struct kua__pretraining {
     double best_loss;
     double train_sum; /* since the last evaluation */
     size_t train_n;
-    uint64_t tokens;
+    uint64_t tokens, tokens_before; /* of all calls, and of those before this one */
     json_t *curve, *before, *best;
 } kua__pretraining;
 

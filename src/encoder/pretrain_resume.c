@@ -94,7 +94,7 @@ static kua_status take_state(kua__pretraining *r, const json_t *user)
         *to[i] = (size_t)value;
     }
     KUA__TRY(kua__json_int(path, user, "tokens", 0, INT64_MAX, &value));
-    r->tokens = (uint64_t)value;
+    r->tokens = r->tokens_before = (uint64_t)value;
     KUA__TRY(kua__json_real_or(path, user, "best_loss", -1e300, 1e300, 0, &r->best_loss));
     KUA__TRY(kua__json_real_or(path, user, "train_sum", -1e300, 1e300, 0, &r->train_sum));
     json_decref(r->curve);

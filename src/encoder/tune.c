@@ -191,6 +191,19 @@ static size_t kept_by_layer(const kua__model_config *c)
     return attend + inner + 4 * h + 2 * h; /* two sums, two norms, two of dropout */
 }
 
+/* What adapters add to that: their product, its sum with the frozen one, and two of low rank. */
+static size_t kept_by_adapters(const kua__tune_plan *plan, const kua__model_config *c)
+{
+    size_t n = 0, rows, cols;
+    for (kua__slot slot = KUA__SLOT_ATTEND_NORM; kua__slot_in_layer(slot); slot++) {
+        if (!kua__tape_slot_used(c, slot) || !kua__lora_is_target(slot, plan->lora.targets))
+            continue;
+        kua__slot_shape(c, slot, &rows, &cols);
+        n += 2 * rows + 2 * plan->lora.rank;
+    }
+    return plan->how == KUA__TUNE_LORA ? n : 0;
+}
+
 kua__tune_memory kua__tune_memory_of(const kua__tune_plan *plan, const kua__model_config *config,
                                      size_t tokens, size_t longest, size_t words)
 {
@@ -206,7 +219,8 @@ kua__tune_memory kua__tune_memory_of(const kua__tune_plan *plan, const kua__mode
     m.moments = 2 * m.gradients;
     m.start = plan->l2_sp > 0 && is_weight(plan) ? m.gradients : 0;
     bool kept = m.trained > 0 && !plan->recompute;
-    size_t layer = kept_by_layer(c), per_token = kept ? c->layers * layer : c->layers * c->hidden;
+    size_t layer = kept_by_layer(c) + kept_by_adapters(plan, c),
+           per_token = kept ? c->layers * layer : c->layers * c->hidden;
     per_token += 3 * c->hidden + layer; /* tables and first norm; gradients on their way back */
     if (!kept) per_token += layer;
     size_t scores = 2 * longest * longest * (size_t)kua__threads();
