@@ -254,10 +254,10 @@ kua_status kua__engine_train(kua_workspace *ws, const kua__stage *stage, const k
     if (!st) st = fill_record(record, stage, recipe, seeds, kua__seconds() - start);
     if (!st) {
         kua__model_row row = {.name = name,
-                             .kind = recipe->kind,
-                             .domain = stage->shop->domains[stage->side[0].domain].name,
-                             .strategy = recipe->strategy ? recipe->strategy->name : NULL,
-                             .record = record};
+                              .kind = recipe->kind,
+                              .domain = stage->shop->domains[stage->side[0].domain].name,
+                              .strategy = recipe->strategy ? recipe->strategy->name : NULL,
+                              .record = record};
         st = kua__store_model_add(ws->store, &row, &version);
     }
     json_decref(seeds);

@@ -1,5 +1,5 @@
-/* models.c - kept models, on disk: opening a version, the stage it was fitted on, loading it, and its
- * validation ranks.
+/* models.c - kept models, on disk: opening a version, the stage it was fitted on, loading it, and
+ * its validation ranks.
  *
  *     models/NAME/VERSION/seed-0/    what the recommender saves, and valid.safetensors
  *

@@ -120,10 +120,10 @@ static kua_status keep(kua_workspace *ws, const kua__stage *stage, const char *s
     if (!st) st = folder ? kua__make_folders(folder) : kua__fail_nomem(0, "a path");
     if (!st) st = rec->ops->save(rec, folder);
     kua__model_row row = {.name = source_name,
-                         .kind = "sequence",
-                         .domain = stage->shop->domains[stage->side[1].domain].name,
-                         .strategy = "",
-                         .record = record};
+                          .kind = "sequence",
+                          .domain = stage->shop->domains[stage->side[1].domain].name,
+                          .strategy = "",
+                          .record = record};
     if (!st) st = kua__store_model_add(ws->store, &row, &version);
     kua__free(folder);
     json_decref(rows);
