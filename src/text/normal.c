@@ -75,18 +75,22 @@ static void strip(const kua__normal_step *step, const char *text, size_t n, kua_
     if (begun && end > from) kua__buf_add(out, text + from, end - from);
 }
 
+static bool is_dropped(uint32_t c)
+{
+    return (c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f ||
+           c == 0x9f;
+}
+
 /* SentencePiece's nmt rules: control characters go, odd blanks become blanks. */
 static void nmt(const char *text, size_t n, kua__buf *out)
 {
     size_t length;
     for (size_t at = 0; at < n; at += length) {
         uint32_t c = kua__utf8_decode((const uint8_t *)text + at, n - at, &length);
-        bool drop = (c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f ||
-                    c == 0x8f || c == 0x9f;
         bool blank = c == 9 || c == 10 || c == 12 || c == 13 || c == 0x1680 ||
                      (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
                      c == 0xfeff || c == 0xfffd;
-        if (drop) continue;
+        if (is_dropped(c)) continue;
         if (blank)
             kua__buf_add(out, " ", 1);
         else
@@ -197,12 +201,37 @@ static void apply_step(const kua__normal *normal, const kua__normal_step *step, 
     }
 }
 
-const char *kua__normal_apply(const kua__normal *normal, kua__buf buffer[2], const char *text,
-                              size_t n, size_t *made)
+/* Does the step take away the first character of text[n]? Then the reference does not count the
+ * result as the text's beginning, and Metaspace with "first" puts no mark there. */
+static bool takes_first(const kua__normal_step *step, const char *text, size_t n)
 {
-    assert(normal && buffer && made && (text || n == 0));
+    size_t length, from = strlen(step->from);
+    if (n == 0) return false;
+    uint32_t c = kua__utf8_decode((const uint8_t *)text, n, &length);
+    switch (step->kind) {
+    case KUA__NORMAL_STRIP:
+        return step->left && kua__is_blank(c);
+    case KUA__NORMAL_NMT:
+        return is_dropped(c);
+    case KUA__NORMAL_STRIP_ACCENTS:
+        return is_mark(c);
+    case KUA__NORMAL_REPLACE: /* of several characters the last is what remains */
+        return from > length && n >= from && memcmp(text, step->from, from) == 0;
+    case KUA__NORMAL_COLLAPSE:
+        return n >= 2 && text[0] == ' ' && text[1] == ' ';
+    default:
+        return false;
+    }
+}
+
+const char *kua__normal_apply(const kua__normal *normal, kua__buf buffer[2], const char *text,
+                              size_t n, size_t *made, bool *moved)
+{
+    assert(normal && buffer && made && moved && (text || n == 0));
+    *moved = false;
     for (size_t i = 0; i < normal->n; i++) {
         kua__buf *out = &buffer[i % 2];
+        *moved |= takes_first(&normal->step[i], text, n);
         kua__buf_clear(out);
         kua__buf_add(out, "", 0);
         apply_step(normal, &normal->step[i], text, n, out);

@@ -45,8 +45,9 @@ extern const size_t kua__n_young;
 void kua__normal_release(kua__normal *normal);
 
 /* Normalises text[n] (UTF-8); the result is text itself where there is no step, else in one of the
- * buffers, and its length in *made. NULL: out of memory. */
+ * buffers, and its length in *made. *moved: what it begins with is not what the text begins with,
+ * because that is gone. NULL: out of memory. */
 const char *kua__normal_apply(const kua__normal *normal, kua__buf buffer[2], const char *text,
-                              size_t n, size_t *made);
+                              size_t n, size_t *made, bool *moved);
 
 #endif

@@ -82,17 +82,19 @@ static bool add_slack(kua__buf *buf)
     return true;
 }
 
-/* Normalises; *text and *n become the result. */
-static bool normalise(working *w, const char **text, size_t *n)
+/* Normalises; *text and *n become the result, which may not be the text's beginning any more. */
+static bool normalise(working *w, const char **text, size_t *n, bool *at_start)
 {
     const kua__normal *normal = &w->tokenizer->pipeline->normal;
     if (normal->n == 0) return true;
     kua__buf *last = &w->s->normal[(normal->n - 1) % 2];
-    if (!kua__normal_apply(normal, w->s->normal, *text, *n, n) || !add_slack(last)) {
+    bool moved;
+    if (!kua__normal_apply(normal, w->s->normal, *text, *n, n, &moved) || !add_slack(last)) {
         w->s->failed = true;
         return false;
     }
     *text = last->data;
+    *at_start &= !moved;
     return true;
 }
 
@@ -100,7 +102,7 @@ static bool normalise(working *w, const char **text, size_t *n)
 static bool encode_section(working *w, const char *text, size_t n, bool at_start)
 {
     if (n == 0) return true;
-    if (!normalise(w, &text, &n)) return false;
+    if (!normalise(w, &text, &n, &at_start)) return false;
     kua__added_walk walk = {&w->tokenizer->normalised, text, n, 0, 0};
     kua__added_match match;
     for (size_t from = 0; kua__added_step(&walk, &match); from = walk.done) {

@@ -53,7 +53,9 @@ static void normalise_token(const kua__fold *fold, const kua__pipeline *pipeline
     }
     kua__buf work[2] = {0};
     size_t n = 0;
-    const char *text = kua__normal_apply(&pipeline->normal, work, token->content, token->n, &n);
+    bool moved;
+    const char *text =
+        kua__normal_apply(&pipeline->normal, work, token->content, token->n, &n, &moved);
     if (text)
         kua__buf_add(out, text, n);
     else
