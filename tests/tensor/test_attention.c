@@ -21,14 +21,14 @@ static const shape shapes[] = {{3, 3, 32}, {2, 2, 64}, {1, 1, 16}, {2, 2, 48}, {
 static const size_t lengths[] = {0,  1,  2,  3,  4,  7,  8,  9,   15, 16,
                                  17, 20, 31, 32, 33, 47, 64, 100, 512};
 
-/* Output of head h, token i, coordinate c. */
-static double formula(const kua__attend_options *a, const kua__attend_rows *rows, size_t h,
-                      size_t i, size_t c)
+/* Output of head h, token i: out[dim]. */
+static void formula(const kua__attend_options *a, const kua__attend_rows *rows, size_t h, size_t i,
+                    double *out)
 {
     size_t group = h / (a->heads / a->kv_heads);
     size_t n = a->causal ? rows->keys - rows->n + i + 1 : rows->keys;
     const float *q = rows->q + i * rows->q_row + h * a->dim;
-    double score[600], most = -INFINITY, sum = 0, mixed = 0;
+    double score[600], most = -INFINITY, sum = 0;
     for (size_t j = 0; j < n; j++) {
         const float *k = rows->k + j * rows->kv_row + group * a->dim;
         score[j] = 0;
@@ -37,12 +37,13 @@ static double formula(const kua__attend_options *a, const kua__attend_rows *rows
         score[j] *= a->scale;
         most = fmax(most, score[j]);
     }
-    for (size_t j = 0; j < n; j++) {
-        double e = exp(score[j] - most);
-        sum += e;
-        mixed += e * rows->v[j * rows->kv_row + group * a->dim + c];
+    for (size_t j = 0; j < n; j++)
+        sum += score[j] = exp(score[j] - most);
+    for (size_t c = 0; c < a->dim; c++) {
+        out[c] = 0;
+        for (size_t j = 0; j < n; j++)
+            out[c] += score[j] / sum * rows->v[j * rows->kv_row + group * a->dim + c];
     }
-    return mixed / sum;
 }
 
 static void fill(float *x, size_t n, float scale, uint64_t seed)
@@ -55,11 +56,12 @@ static void fill(float *x, size_t n, float scale, uint64_t seed)
 static double largest_difference(const kua__attend_options *a, const kua__attend_rows *rows,
                                  const float *out)
 {
-    double largest = 0;
+    double largest = 0, expected[64];
     for (size_t i = 0; i<rows->n; i += rows->n> 100 ? 37 : 1) {
         for (size_t h = 0; h < a->heads; h++) {
+            formula(a, rows, h, i, expected);
             for (size_t c = 0; c < a->dim; c++) {
-                double d = fabs(formula(a, rows, h, i, c) - out[(i * a->heads + h) * a->dim + c]);
+                double d = fabs(expected[c] - out[(i * a->heads + h) * a->dim + c]);
                 largest = d <= largest ? largest : d; /* not-a-number sticks */
             }
         }
@@ -96,7 +98,7 @@ static void check_all(kua__isa isa, shape s, size_t n, float size)
 {
     check(isa, s, n, 0, false, size);
     check(isa, s, n, 0, true, size);
-    for (size_t past = 1; past < 80; past = past * 3 + 1)
+    for (size_t past = 1; past < (n > 64 ? 4 : 80); past = past * 3 + 1)
         check(isa, s, n, past, true, size);
 }
 
