@@ -30,7 +30,7 @@ typedef struct kua__barrier {
 } kua__barrier;
 
 /* Returns when all n members have come; what they wrote before is then visible to each. Spins, and
- * lets others run if that takes long. */
+ * sleeps if that takes long. */
 void kua__barrier_wait(kua__barrier *barrier);
 
 #endif

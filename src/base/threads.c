@@ -64,6 +64,14 @@ static struct {
           .done_lock = PTHREAD_MUTEX_INITIALIZER,
           .done = PTHREAD_COND_INITIALIZER};
 
+/* Who waits long at a barrier sleeps: the system then hands the core to whom it waits for, and
+ * wakes it before others that only compute. One place for all barriers, since it is rare. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t complete;
+    atomic_int sleepers;
+} late = {.lock = PTHREAD_MUTEX_INITIALIZER, .complete = PTHREAD_COND_INITIALIZER};
+
 static worker crew[THREADS_MAX];
 static atomic_int wanted; /* 0: the default */
 static _Thread_local int thread_index;
@@ -247,6 +255,9 @@ static void forget_after_fork(void)
     pthread_mutex_init(&pool.busy, NULL);
     pthread_mutex_init(&pool.done_lock, NULL);
     pthread_cond_init(&pool.done, NULL);
+    pthread_mutex_init(&late.lock, NULL);
+    pthread_cond_init(&late.complete, NULL);
+    atomic_store(&late.sleepers, 0);
     pool.workers = 0;
     atomic_store(&pool.pending, 0);
     thread_index = 0;
@@ -367,16 +378,34 @@ bool kua__parallel_together(size_t n, kua__range_fn task, void *ctx)
     return enough;
 }
 
+static void sleep_until(atomic_size_t *arrived, size_t end)
+{
+    pthread_mutex_lock(&late.lock);
+    atomic_fetch_add(&late.sleepers, 1);
+    while (atomic_load(arrived) < end) {
+        pthread_cond_wait(&late.complete, &late.lock);
+    }
+    atomic_fetch_sub(&late.sleepers, 1);
+    pthread_mutex_unlock(&late.lock);
+}
+
+/* Either the last one sees the sleeper, or the sleeper sees that all have come: both orders are
+ * sequentially consistent. */
 void kua__barrier_wait(kua__barrier *barrier)
 {
     assert(barrier && barrier->n >= 1);
-    size_t mine = atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel);
+    size_t mine = atomic_fetch_add(&barrier->arrived, 1);
     size_t end = (mine / barrier->n + 1) * barrier->n;
-    for (long i = 0; atomic_load_explicit(&barrier->arrived, memory_order_acquire) < end; i++) {
-        if (i < BARRIER_SPINS) {
-            kua__pause();
-        } else {
-            sched_yield(); /* whom we wait for may want this core */
-        }
+    if (mine + 1 == end) {
+        if (atomic_load(&late.sleepers) == 0) return;
+        pthread_mutex_lock(&late.lock);
+        pthread_cond_broadcast(&late.complete);
+        pthread_mutex_unlock(&late.lock);
+        return;
     }
+    for (int i = 0; i < BARRIER_SPINS; i++) {
+        if (atomic_load_explicit(&barrier->arrived, memory_order_acquire) >= end) return;
+        kua__pause();
+    }
+    sleep_until(&barrier->arrived, end);
 }
