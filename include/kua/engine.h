@@ -48,6 +48,7 @@
 #include "kua/monitor.h"
 #include "kua/pretrain.h"
 #include "kua/status.h"
+#include "kua/tokenizer.h"
 
 typedef struct kua_workspace kua_workspace;
 
@@ -102,6 +103,12 @@ KUA_MUST_CHECK kua_status kua_encode(kua_workspace *ws, const char *model, kua_p
 KUA_MUST_CHECK kua_status kua_encode_file(const char *model, kua_precision precision,
                                           const char *text_file, const char *out_file,
                                           const kua_monitor *monitor, char **report);
+
+/* Learns a vocabulary from a text file, one text a line: kua_tokenizer_train().
+ * Report: {"kind", "vocab_size", "merges", "words", "forgotten", "lines", "seconds", "out"} */
+KUA_MUST_CHECK kua_status kua_vocabulary_file(const char *text_file,
+                                              const kua_tokenizer_training *training,
+                                              const char *folder, char **report);
 
 /* Pre-trains a model on the texts of some domains' items (comma-separated; NULL: of all). With
  * `bought_together` and the contrastive objective, items that follow one another in the training

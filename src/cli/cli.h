@@ -99,6 +99,6 @@ const char *cli_string(const json_t *object, const char *key);
 
 extern const cli_command cli_init, cli_import, cli_inspect, cli_encode, cli_tokenize, cli_generate,
     cli_train, cli_transfer, cli_eval, cli_classify, cli_tag, cli_recommend, cli_similar,
-    cli_models, cli_report_command, cli_pretrain, cli_model;
+    cli_models, cli_report_command, cli_pretrain, cli_vocabulary, cli_model;
 
 #endif

@@ -16,7 +16,7 @@
 static const cli_command *const commands[] = {
     &cli_init,  &cli_import,         &cli_inspect,  &cli_encode,    &cli_tokenize, &cli_generate,
     &cli_train, &cli_transfer,       &cli_eval,     &cli_recommend, &cli_similar,  &cli_models,
-    &cli_model, &cli_report_command, &cli_classify, &cli_tag,       &cli_pretrain,
+    &cli_model, &cli_report_command, &cli_classify, &cli_tag,       &cli_pretrain, &cli_vocabulary,
 };
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -261,3 +261,30 @@ done:
     kua__free(rows);
     return st;
 }
+
+kua_status kua_vocabulary_file(const char *text_file, const kua_tokenizer_training *training,
+                               const char *folder, char **report)
+{
+    assert(text_file && training && folder);
+    if (report) *report = NULL;
+    kua__map map = {0};
+    kua_text *lines = NULL;
+    kua_tokenizer_trained trained = {0};
+    size_t n = 0;
+    double start = kua__seconds();
+    kua_status st = kua__map_open(&map, text_file);
+    if (st) return st;
+    KUA__GOTO(st, cut_lines(&map, &lines, &n));
+    KUA__GOTO(st, kua_tokenizer_train(lines, n, training, folder, &trained));
+    st = kua__engine_report(
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:s}", "kind",
+                  kua_tokenizer_kind_name(training->kind), "vocab_size",
+                  (json_int_t)trained.vocab_size, "merges", (json_int_t)trained.merges, "words",
+                  (json_int_t)trained.words, "forgotten", (json_int_t)trained.forgotten, "lines",
+                  (json_int_t)n, "seconds", kua__seconds() - start, "out", folder),
+        report);
+done:
+    kua__map_close(&map);
+    kua__free(lines);
+    return st;
+}

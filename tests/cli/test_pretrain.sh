@@ -29,8 +29,19 @@ done
     --set epochs=1 --set max_tokens=16 >"$work/report" 2>/dev/null || fail "contrastive pre-training failed"
 grep -q 'written: ' "$work/report" || fail "it does not say what it wrote"
 
-# a text file, and the same twice: the same bytes
+# a vocabulary of the shop's own words, which comes back from its ids
 tail -n +2 "$work/home.item" | cut -f2 >"$work/titles"
+for kind in wordpiece bpe; do
+    "$KUA" vocab --text "$work/titles" --kind $kind --size 300 --out "$work/$kind" --json >"$work/report" 2>/dev/null || fail "vocab $kind"
+    [ "$(jq .lines "$work/report")" = "$(wc -l <"$work/titles")" ] || fail "vocab $kind counts $(jq .lines "$work/report") lines"
+    "$KUA" tokenize --model "$work/$kind" <"$work/titles" >"$work/ids" || fail "tokenize with $kind"
+    "$KUA" tokenize --model "$work/$kind" --decode <"$work/ids" | cmp -s - "$work/titles" || fail "$kind does not come back"
+    "$KUA" tokenize --model "$work/$kind" --describe --json | jq -e ".kind == \"$kind\"" >/dev/null || fail "describe $kind"
+done
+expect_fail 'expected wordpiece or bpe' "$KUA" vocab --text "$work/titles" --kind words --out "$work/x"
+expect_fail 'nothere' "$KUA" vocab --text "$work/nothere" --out "$work/x"
+
+# a text file, and the same twice: the same bytes
 for run in 1 2; do
     "$KUA" pretrain --text "$work/titles" "${scratch[@]}" --objective mlm --out "$work/t$run" --set epochs=2 >/dev/null 2>&1
 done
