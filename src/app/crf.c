@@ -151,7 +151,7 @@ kua__var *kua__crf_loss(kua__tape *t, kua__var *emission, kua__var *transition, 
 {
     if (!emission || !transition) return NULL;
     size_t tags = emission->cols, units = emission->rows, most = longest(texts);
-    assert(texts.at[texts.n] == units && tags <= TAGS_MAX && (target || units == 0));
+    assert(texts.at[texts.n] == units && tags <= TAGS_MAX && target);
     if (transition->rows != tags + 1 || transition->cols != tags)
         return kua__tape_fail_shapes(t, "crf_loss", "emission", emission, "transition", transition);
     chain op = {.emission = emission, .transition = transition};
