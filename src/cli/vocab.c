@@ -29,7 +29,8 @@ static bool parse_kind(const char *text, kua_tokenizer_kind *out)
 
 static int run_vocabulary(const cli_args *args)
 {
-    const char *text = cli_required(args, "--text"), *out = text ? cli_required(args, "--out") : NULL;
+    const char *text = cli_required(args, "--text"),
+               *out = text ? cli_required(args, "--out") : NULL;
     long size = 0, frequency = 0;
     if (!text || !out) return CLI_USAGE;
     kua_tokenizer_training training = {.cased = cli_flag(args, "--cased"),

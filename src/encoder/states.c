@@ -14,8 +14,6 @@
 
 typedef struct stretch {
     size_t first, last; /* texts */
-    kua_status status;
-    char message[400];
 } stretch;
 
 typedef struct states_job {
@@ -25,6 +23,7 @@ typedef struct states_job {
     stretch *part;
     const uint32_t **text; /* [n] */
     uint32_t *length;      /* [n] */
+    kua__failure *failed;  /* [threads] */
 } states_job;
 
 static kua_status check(const states_job *j, size_t n)
@@ -79,12 +78,10 @@ static kua_status run(states_job *j, const stretch *s)
 
 static void run_parts(void *ctx, int thread, size_t first, size_t last)
 {
-    (void)thread;
     states_job *j = ctx;
     for (size_t i = first; i < last; i++) {
-        stretch *s = &j->part[i];
-        s->status = run(j, s);
-        if (s->status) snprintf(s->message, sizeof(s->message), "%s", kua_error_message());
+        kua_status st = run(j, &j->part[i]);
+        if (st) kua__failure_keep(&j->failed[thread], st, i);
     }
 }
 
@@ -93,16 +90,14 @@ static kua_status all(states_job *j, size_t n)
     KUA__TRY(KUA__NEW_ARRAY(&j->part, n, "stretches of texts"));
     KUA__TRY(KUA__NEW_ARRAY(&j->text, n, "texts"));
     KUA__TRY(KUA__NEW_ARRAY(&j->length, n, "texts"));
+    KUA__TRY(KUA__NEW_ZEROED(&j->failed, (size_t)kua__threads(), "threads"));
     for (size_t i = 0; i < n; i++) {
         j->text[i] = j->id + j->at[i];
         j->length[i] = j->at[i + 1] - j->at[i];
     }
     size_t parts = cut(j, n);
     kua__parallel_chunks(parts, 1, run_parts, j);
-    for (size_t i = 0; i < parts; i++) {
-        if (j->part[i].status) return kua__fail(j->part[i].status, "%s", j->part[i].message);
-    }
-    return KUA_OK;
+    return kua__failure_first(j->failed, (size_t)kua__threads());
 }
 
 kua_status kua__encoder_states(kua_encoder *encoder, const uint32_t *id, const uint32_t *at,
@@ -116,5 +111,6 @@ kua_status kua__encoder_states(kua_encoder *encoder, const uint32_t *id, const u
     kua__free(j.part);
     kua__free(j.text);
     kua__free(j.length);
+    kua__free(j.failed);
     return st;
 }
