@@ -273,7 +273,8 @@ static kua_status open_one(files *f, const char *path, size_t n, size_t rows)
         else if (t->rank != 2 || t->dim[0] != rows)
             st = kua__fail(KUA_SHAPE, "%s: 'vectors' has %zu rows, the table has %zu", copy,
                            t->rank ? t->dim[0] : 0, rows);
-        f->tensor[f->n++] = t;
+        else
+            f->tensor[f->n++] = t;
     }
     kua__free(copy);
     return st;
@@ -285,6 +286,7 @@ static kua_status open_all(files *f, const char *paths, size_t rows, size_t *dim
     for (const char *at = paths; at;) {
         size_t n = strcspn(at, ",");
         KUA__TRY(open_one(f, at, n, rows));
+        assert(f->n && f->tensor[f->n - 1]);
         *dim += f->tensor[f->n - 1]->dim[1];
         at = at[n] ? at + n + 1 : NULL;
     }
