@@ -170,7 +170,7 @@ static kua_status bag_fill(bag *b, const kua_text *text)
 {
     b->n = 0;
     KUA__TRY(kua__text_terms(text->data, text->n, bag_add, b));
-    qsort(b->id, b->n, sizeof(*b->id), ascending);
+    if (b->n) qsort(b->id, b->n, sizeof(*b->id), ascending);
     return KUA_OK;
 }
 
@@ -189,6 +189,7 @@ static kua_status count_bag(counter *c, const bag *b)
         c->texts = grown;
         c->capacity = room;
     }
+    assert(c->texts || b->n == 0);
     for (size_t i = 0; i < b->n; i++)
         c->texts[b->id[i]] += i == 0 || b->id[i] != b->id[i - 1];
     return KUA_OK;
@@ -199,6 +200,7 @@ static kua_status keep_frequent(kua__tfidf *v, const kua__ids *all, const counte
                                 size_t min_texts)
 {
     size_t kept = 0;
+    assert(c->texts || all->count == 0);
     for (size_t i = 0; i < all->count; i++)
         kept += c->texts[i] >= min_texts;
     KUA__TRY(KUA__NEW_ARRAY(&v->idf, kept, "weights of terms"));
