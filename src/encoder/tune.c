@@ -226,7 +226,9 @@ kua__tune_memory kua__tune_memory_of(const kua__tune_plan *plan, const kua__mode
     size_t scores = 2 * longest * longest * (size_t)kua__threads();
     /* The loss over words: a chunk of logits, and a gradient of the whole table. */
     size_t head = words ? 4 * words * c->hidden + table + KUA__MIN(words, 512) * c->vocab : 0;
-    m.activations = (tokens * per_token + scores + head) * sizeof(float);
+    /* A third more for gradients on their way back and what the tape's blocks leave unused: with it
+     * bench/finetune states no less than the tape takes, with adapters, without, and recomputed. */
+    m.activations = (tokens * per_token + scores + head) * sizeof(float) / 3 * 4;
     m.total = m.weights + m.gradients + m.moments + m.start + m.activations;
     return m;
 }
