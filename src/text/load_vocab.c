@@ -152,6 +152,7 @@ static void take_named(kua_tokenizer *t, const json_t *config, const char *key, 
 /* WordPiece files name all that matters themselves. */
 static kua_status read_beside(const char *path, kua_tokenizer *t)
 {
+    assert(path && t);
     if (!t->pipeline) return KUA_OK;
     char *beside = sibling(path, "tokenizer_config.json");
     if (!beside) return kua__fail_nomem(strlen(path), "a path");
