@@ -43,8 +43,8 @@ typedef struct job {
     int threads, caller;            /* caller: the thread that may call the monitor */
     atomic_size_t done;             /* tokens */
     _Atomic kua_status status;      /* of the first failure */
-    pthread_mutex_t lock;           /* guards `message` */
-    char message[400];
+    pthread_mutex_t lock;           /* guards `failure` */
+    kua__failure failure;
 } job;
 
 /* ---- order ---- */
@@ -172,7 +172,7 @@ static void job_fail(job *j, kua_status status)
 {
     pthread_mutex_lock(&j->lock);
     if (!j->status) {
-        snprintf(j->message, sizeof(j->message), "%s", kua_error_message());
+        kua__failure_keep(&j->failure, status, 0);
         j->status = status;
     }
     pthread_mutex_unlock(&j->lock);
@@ -276,7 +276,7 @@ static kua_status job_run(job *j)
         run_batches(j, 0, 0, j->n_batches);
     else
         kua__parallel_chunks(j->n_batches, 1, run_batches, j);
-    if (j->status) return kua__fail(j->status, "%s", j->message);
+    KUA__TRY(kua__failure_first(&j->failure, 1));
     return kua__progress(j->monitor, "encode tokens", j->tokens, j->tokens);
 }
 

@@ -15,7 +15,7 @@ kua_status kua__pass_run(pass *p, kua__range_fn steps)
         p->n_crew = 1;
         steps(p, 0, 1);
     }
-    return p->failed ? kua__fail(p->status, "%s", p->message) : KUA_OK;
+    return kua__failure_first(&p->failure, 1);
 }
 
 void kua__pass_meet(pass *p)
@@ -28,8 +28,7 @@ void kua__pass_meet(pass *p)
 static void pass_fail(pass *p, kua_status status)
 {
     if (atomic_exchange(&p->failed, true)) return;
-    snprintf(p->message, sizeof(p->message), "%s", kua_error_message());
-    p->status = status;
+    kua__failure_keep(&p->failure, status, 0);
 }
 
 /* Part i of a lean product, or of a packed one that is cut in parts. */

@@ -22,9 +22,8 @@ typedef struct pass {
     float *x, *wide, *attended;  /* of crew[0] */
     float *logits;               /* of the head for words */
     kua__barrier barrier;
-    atomic_bool failed; /* whoever sets it writes status and message */
-    kua_status status;
-    char message[400];
+    atomic_bool failed; /* whoever sets it writes `failure` */
+    kua__failure failure;
 } pass;
 
 /* Runs steps(p, i, i + 1) for every member of the crew at the same time; alone where the threads

@@ -137,16 +137,13 @@ static kua_status encode_fresh(kua_workspace *ws, const char *model, const kua__
         st = run_portion(r);
         bool now = r->done == r->texts || st || kua__seconds() - last > SAVE_SECONDS;
         if (!now || r->done == saved) continue;
-        char message[400];
-        snprintf(message, sizeof(message), "%s", st ? kua_error_message() : "");
+        kua__failure failure = {0};
+        if (st) kua__failure_keep(&failure, st, 0); /* writing may leave another message */
         kua_status wrote =
             kua__vector_file_write(ws, model, old, fresh->hash, r->rows, r->done, dim);
         saved = r->done;
         last = kua__seconds();
-        if (st)
-            kua__fail(st, "%s", message);
-        else
-            st = wrote;
+        st = st ? kua__failure_first(&failure, 1) : wrote;
     }
     return st;
 }

@@ -107,18 +107,7 @@ const kua__tensor *kua__gguf_at(const kua__gguf *file, size_t i)
 const kua__tensor *kua__gguf_find(const kua__gguf *file, const char *name)
 {
     assert(file && name);
-    size_t low = 0, high = file->n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        const kua__tensor *t = &file->tensor[file->by_name[mid]];
-        int order = strcmp(name, t->name);
-        if (order == 0) return t;
-        if (order < 0)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return NULL;
+    return kua__tensors_find(file->tensor, file->n, file->by_name, name);
 }
 
 /* ---- values ---- */

@@ -321,17 +321,9 @@ static kua_status check_cover(const cursor *c, size_t begin, size_t alignment)
     return KUA_OK;
 }
 
-static int by_tensor_name(const void *a, const void *b, void *ctx)
-{
-    const kua__tensor *t = ctx;
-    return strcmp(t[*(const uint32_t *)a].name, t[*(const uint32_t *)b].name);
-}
-
 static kua_status sort_names(kua__gguf *f)
 {
-    for (size_t i = 0; i < f->n; i++)
-        f->by_name[i] = (uint32_t)i;
-    qsort_r(f->by_name, f->n, sizeof(*f->by_name), by_tensor_name, f->tensor);
+    kua__tensors_sort(f->tensor, f->n, f->by_name);
     for (size_t i = 1; i < f->n; i++) {
         const char *name = f->tensor[f->by_name[i]].name;
         if (kua__streq(name, f->tensor[f->by_name[i - 1]].name))

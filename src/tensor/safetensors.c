@@ -176,12 +176,6 @@ static kua_status check_cover(kua__safetensors *f, const char *data, size_t size
     return KUA_OK;
 }
 
-static int by_tensor_name(const void *a, const void *b, void *ctx)
-{
-    const kua__tensor *t = ctx;
-    return strcmp(t[*(const uint32_t *)a].name, t[*(const uint32_t *)b].name);
-}
-
 static kua_status parse(kua__safetensors *f, const char *data, size_t n)
 {
     assert(f && f->path);
@@ -211,9 +205,7 @@ static kua_status parse(kua__safetensors *f, const char *data, size_t n)
     n -= 8 + (size_t)length;
     KUA__TRY(read_entries(f, data, n));
     KUA__TRY(check_cover(f, data, n));
-    for (size_t i = 0; i < f->n; i++)
-        f->by_name[i] = (uint32_t)i;
-    qsort_r(f->by_name, f->n, sizeof(*f->by_name), by_tensor_name, f->tensors);
+    kua__tensors_sort(f->tensors, f->n, f->by_name);
     return KUA_OK;
 }
 
@@ -290,18 +282,7 @@ const kua__tensor *kua__safetensors_at(const kua__safetensors *file, size_t i)
 const kua__tensor *kua__safetensors_find(const kua__safetensors *file, const char *name)
 {
     assert(file && name);
-    size_t low = 0, high = file->n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        const kua__tensor *t = &file->tensors[file->by_name[mid]];
-        int order = strcmp(name, t->name);
-        if (order == 0) return t;
-        if (order < 0)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return NULL;
+    return kua__tensors_find(file->tensors, file->n, file->by_name, name);
 }
 
 kua_status kua__safetensors_need(const kua__safetensors *file, const char *name, size_t rank,

@@ -202,3 +202,37 @@ void kua__tensor_matrix_f32(const kua__tensor *tensor, size_t rows, size_t cols,
         kua__tensor_to_f32(tensor, 0, tensor->count, out);
     }
 }
+
+/* ---- by name ---- */
+
+static int by_tensor_name(const void *a, const void *b, void *ctx)
+{
+    const kua__tensor *t = ctx;
+    return strcmp(t[*(const uint32_t *)a].name, t[*(const uint32_t *)b].name);
+}
+
+void kua__tensors_sort(const kua__tensor *all, size_t n, uint32_t *by_name)
+{
+    assert(by_name || n == 0);
+    for (size_t i = 0; i < n; i++)
+        by_name[i] = (uint32_t)i;
+    if (n) qsort_r(by_name, n, sizeof(*by_name), by_tensor_name, (void *)(uintptr_t)all);
+}
+
+const kua__tensor *kua__tensors_find(const kua__tensor *all, size_t n, const uint32_t *by_name,
+                                     const char *name)
+{
+    assert(name && (by_name || n == 0));
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const kua__tensor *t = &all[by_name[mid]];
+        int order = strcmp(name, t->name);
+        if (order == 0) return t;
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}

@@ -80,5 +80,9 @@ const char *kua__shape_text(size_t rank, const size_t *dim, char out[KUA__SHAPE_
 /* KUA_NOTFOUND where t is NULL ("<file>: no tensor "x""), KUA_SHAPE where the shape is another. */
 kua_status kua__tensor_expect(const char *file, const char *name, const kua__tensor *t, size_t rank,
                               const size_t *dim);
+/* Fills by_name[n] with the places of all[n], sorted by name; and the lookup by it, NULL: none. */
+void kua__tensors_sort(const kua__tensor *all, size_t n, uint32_t *by_name);
+const kua__tensor *kua__tensors_find(const kua__tensor *all, size_t n, const uint32_t *by_name,
+                                     const char *name);
 
 #endif
